@@ -1,0 +1,1 @@
+"""Where jobs run: Docker containers or local processes, behind one Protocol (see ``base``)."""

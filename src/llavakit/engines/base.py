@@ -1,0 +1,154 @@
+"""What an engine is: it runs a job in the pinned environment and says what it guarantees.
+
+Engines know Docker, processes and files. They have never heard of LLaVA.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from llavakit.errors import EngineError
+
+
+class Guarantee(str, Enum):
+    """A promise about every job of an engine. The conformance suite tests each declared one."""
+
+    ISOLATION = "isolation"
+    """The job sees the workspace, its mounts and the environment, and nothing else of the host."""
+    NETWORK_OFF = "network-off"
+    """A job with ``network=False`` cannot open a connection, not even to the host."""
+    READ_ONLY_MOUNTS = "read-only-mounts"
+    """Writing to a read-only mount fails, whoever the job runs as."""
+    NON_ROOT = "non-root"
+    """The job's uid is not 0 and it holds no capability."""
+    LIMITS = "limits"
+    """``Limits`` hold: a job that asks for more memory or processes is stopped, not its host."""
+    GPU_SELECTION = "gpu-selection"
+    """The job sees the chosen GPUs only, and none for ``gpus='none'``."""
+    OUTLIVES_CLIENT = "outlives-client"
+    """The job goes on when the process that started it is killed, and ``find`` finds it again."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the host that the job reads at ``target`` (relative to the workspace)."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may use; None means the host's own limit."""
+
+    memory_bytes: int | None = None
+    pids: int | None = 4096
+    shm_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an engine runs.
+
+    ``argv`` are the arguments of the environment's Python (``("-m", "package.module", ...)``).
+    The working directory is the workspace; every path in ``argv`` is relative to it.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    workspace: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    gpus: str = "none"
+    """``none``, ``all`` or device indices such as ``0,1``."""
+    network: bool = False
+    limits: Limits = Limits()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    interactive: bool = False
+    """Keep standard input open for :meth:`Running.send`."""
+    requires: frozenset[Guarantee] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. Whether it succeeded is for its artefacts to prove."""
+
+    exit_code: int | None
+    """None when nobody can know it any more (a local job whose client was killed)."""
+    out_of_memory: bool = False
+    detail: str = ""
+    """The engine's own words, when it had any."""
+
+
+class Running(Protocol):
+    """A started job."""
+
+    @property
+    def id(self) -> str: ...
+
+    def lines(self) -> Iterator[str]:
+        """Output and errors of the job, merged, line by line without the newline, to its end."""
+        ...
+
+    def send(self, line: str) -> None:
+        """Write a line to the job's standard input (jobs with ``interactive`` only)."""
+        ...
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        """Ask the job to end (SIGTERM), then make it (SIGKILL). Does nothing to an ended job."""
+        ...
+
+    def wait(self) -> Outcome:
+        """Block until the job has ended; removes what the engine kept for it."""
+        ...
+
+
+class Engine(Protocol):
+    """Where jobs run."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]: ...
+
+    def describe(self) -> dict[str, str]:
+        """Versions and identities for the record's provenance (never secrets)."""
+        ...
+
+    def start(self, job: Job) -> Running:
+        """Start ``job``.
+
+        Raises EngineError ``guarantee-missing`` when the job requires what this engine does not
+        guarantee, and other EngineErrors when the job cannot start; nothing is left behind then.
+        """
+        ...
+
+    def find(self, labels: Mapping[str, str]) -> list[Running]:
+        """The running jobs whose labels include ``labels``, whoever started them."""
+        ...
+
+    def command(self, job: Job) -> str:
+        """A shell command line that does the same by hand."""
+        ...
+
+
+def check(engine: Engine, job: Job) -> None:
+    """Raise EngineError ``guarantee-missing`` when ``job`` requires more than ``engine`` promises."""
+    missing = job.requires - engine.guarantees
+    if missing:
+        names = ", ".join(sorted(guarantee.value for guarantee in missing))
+        raise EngineError("guarantee-missing", engine=engine.name, missing=names)
+
+
+def new_id(job: Job) -> str:
+    """A name for one start of ``job``, unique on this host and fit for files and containers."""
+    name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", job.name)
+    return f"llavakit-{name}-{secrets.token_hex(4)}"

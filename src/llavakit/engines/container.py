@@ -1,0 +1,157 @@
+"""A job as a container: the options once, for the SDK and for the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker.types import LogConfig
+from docker.types import Mount as BindMount
+
+from llavakit.engines import gpus
+from llavakit.engines.base import Job
+from llavakit.engines.gpus import GpuAccess
+from llavakit.engines.mounts import KEPT_FOLDER, SHARED_FOLDERS, User
+from llavakit.engines.redact import is_secret
+
+LABEL = "io.llavakit"
+WORKSPACE = "/workspace"
+TMPFS = {"/tmp": "rw,noexec,nosuid,nodev,mode=1777,size=2g"}  # noqa: S108
+ENVIRONMENT = {
+    "HOME": "/tmp",  # noqa: S108  (the only place, but the workspace, that can be written)
+    "LANG": "C.UTF-8",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONNOUSERSITE": "1",
+}
+NO_PRIVILEGES = "no-new-privileges:true"
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """All that distinguishes one container of the kit from another."""
+
+    job: Job
+    image: str
+    user: User
+    gpu_access: GpuAccess = GpuAccess.NONE
+    userns: str = ""
+    """``host`` where the engine remaps users, so that the workspace's owner stays who it is."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return ENVIRONMENT | dict(self.job.env)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {LABEL: "job", f"{LABEL}.job": self.job.name} | dict(self.job.labels)
+
+    @property
+    def binds(self) -> list[tuple[str, str, bool]]:
+        """Source, target and whether it is read-only, the workspace first."""
+        root = (str(self.job.workspace.absolute()), WORKSPACE, False)
+        return [root] + [
+            (str(mount.source.resolve()), f"{WORKSPACE}/{mount.target}", mount.read_only)
+            for mount in self.job.mounts
+        ]
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the SDK's ``containers.create``, without the name."""
+        job, limits = self.job, self.job.limits
+        return {
+            "image": self.image,
+            "entrypoint": ["python"],
+            "command": list(job.argv),
+            "working_dir": WORKSPACE,
+            "user": f"{self.user[0]}:{self.user[1]}",
+            "environment": self.environment,
+            "labels": self.labels,
+            # As mounts, not volumes: those make a missing source, as root and in silence.
+            "mounts": [
+                BindMount(target, source, type="bind", read_only=read_only)
+                for source, target, read_only in self.binds
+            ],
+            "read_only": True,
+            "tmpfs": TMPFS,
+            "cap_drop": ["ALL"],
+            "security_opt": [NO_PRIVILEGES],
+            "network_mode": "bridge" if job.network else "none",
+            "use_config_proxy": job.network,
+            "pids_limit": limits.pids,
+            "mem_limit": limits.memory_bytes,
+            "memswap_limit": limits.memory_bytes,
+            "shm_size": limits.shm_bytes,
+            "userns_mode": self.userns or None,
+            "device_requests": gpus.device_requests(job.gpus, self.gpu_access),
+            "stdin_open": job.interactive,
+            "init": True,
+            # Readable whatever the engine's default log driver is.
+            "log_config": LogConfig(type=LogConfig.types.JSON),
+        }
+
+    def run_line(self) -> str:
+        """The same as a line for a shell, that makes what the engine makes before it starts."""
+        return " && ".join([*self._preparations(), _join(self._run_words())])
+
+    def _preparations(self) -> list[str]:
+        workspace = self.job.workspace.absolute()
+        folders = [str(workspace / mount.target) for mount in self.job.mounts]
+        lines = [_join(["mkdir", "-p", *folders])] if folders else []
+        if os.getuid() == 0 and self.user[0] != 0:
+            lines.append(_chown_line(workspace, self.user))
+        return lines
+
+    def _run_words(self) -> list[str]:
+        job, limits = self.job, self.job.limits
+        words = ["docker", "run", "--rm", "--init", "--entrypoint", "python"]
+        words += ["--interactive"] if job.interactive else []
+        words += ["--workdir", WORKSPACE, "--user", f"{self.user[0]}:{self.user[1]}"]
+        for source, target, read_only in self.binds:
+            words += ["--mount", _mount_value(source, target, read_only)]
+        words += ["--read-only"]
+        words += [word for path, how in TMPFS.items() for word in ("--tmpfs", f"{path}:{how}")]
+        words += ["--cap-drop", "ALL", "--security-opt", NO_PRIVILEGES]
+        words += ["--network", "bridge" if job.network else "none"]
+        words += _option("--pids-limit", limits.pids)
+        words += _option("--memory", limits.memory_bytes)
+        words += _option("--memory-swap", limits.memory_bytes)
+        words += _option("--shm-size", limits.shm_bytes)
+        words += _option("--userns", self.userns or None)
+        words += gpus.arguments(job.gpus, self.gpu_access)
+        for key, value in self.environment.items():
+            # Without a value Docker takes the shell's own: a token is not for a screen.
+            words += ["--env", key if is_secret(key) else f"{key}={value}"]
+        for key, value in self.labels.items():
+            words += ["--label", f"{key}={value}"]
+        return [*words, self.image, *job.argv]
+
+
+def _option(name: str, value: int | str | None) -> list[str]:
+    return [] if value is None else [name, str(value)]
+
+
+def _mount_value(source: str, target: str, read_only: bool) -> str:
+    """Docker reads the value of --mount as one line of CSV."""
+    fields = ["type=bind", f"source={source}", f"target={target}"]
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow([*fields, "readonly"] if read_only else fields)
+    return out.getvalue()
+
+
+def _chown_line(workspace: Path, user: User) -> str:
+    """Root's own files become the job's, as :func:`llavakit.engines.mounts.give` does it."""
+    owner = f"{user[0]}:{user[1]}"
+    tops = [str(workspace / name) for name in SHARED_FOLDERS]
+    kept = str(workspace / KEPT_FOLDER)
+    return _join(["mkdir", "-p", *tops]) + " && " + _join(
+        ["find", str(workspace), "-path", kept, "-prune", "-o", "-user", "root"]
+        + ["-exec", "chown", "--no-dereference", owner, "{}", "+"]
+    )
+
+
+def _join(words: list[str]) -> str:
+    return " ".join(shlex.quote(word) for word in words)

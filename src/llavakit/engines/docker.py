@@ -1,0 +1,191 @@
+"""The Docker engine: every job is a hardened container of the kit's image, through the SDK."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import docker
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from llavakit.engines import gpus, mounts
+from llavakit.engines.base import Guarantee, Job, check, new_id
+from llavakit.engines.container import LABEL, ContainerSpec
+from llavakit.engines.docker_errors import translate
+from llavakit.engines.docker_job import LOST, DockerJob
+from llavakit.engines.gpus import GpuAccess
+from llavakit.engines.mounts import User
+from llavakit.errors import EngineError
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+ENDED = ("created", "exited", "dead")
+
+
+def connect(timeout: float | None = None) -> docker.DockerClient:
+    """A client of the engine that DOCKER_HOST or Docker's current context names.
+
+    ``timeout`` (seconds) is for this first question only. Raises EngineError ``no-daemon`` or
+    ``permission-denied``.
+    """
+    environment = dict(os.environ)
+    environment.setdefault("DOCKER_HOST", _context_address())
+    try:
+        client = docker.from_env(environment=environment, timeout=timeout or 60)
+        client.api.timeout = 60
+        return client
+    except (DockerException, OSError) as error:
+        found = translate(error, address=environment["DOCKER_HOST"])
+        if found.name in ("no-daemon", "permission-denied"):
+            raise found from None
+        raise EngineError("no-daemon", why=str(error), **found.params) from None
+
+
+def _context_address() -> str:
+    """The socket of the current context (Docker Desktop's and rootless engines have their own)."""
+    with contextlib.suppress(Exception):  # a context that cannot be read is as good as none
+        context = ContextAPI.get_current_context()
+        if context and str(context.Host).startswith("unix://"):
+            return str(context.Host)
+    return DEFAULT_ADDRESS
+
+
+class DockerEngine:
+    """``image`` is a local image with ``python``; ``user`` is whose uid and gid jobs get.
+
+    Without ``user`` that is the caller, and for root the owner of the workspace or 10001.
+    """
+
+    name = "docker"
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, *, user: User | None = None
+    ) -> None:
+        self._client = client
+        self.image = image
+        self._user = user
+
+    @cached_property
+    def guarantees(self) -> frozenset[Guarantee]:
+        promised = set(Guarantee)
+        if not (self._info.get("MemoryLimit") and self._info.get("PidsLimit")):
+            promised.discard(Guarantee.LIMITS)
+        if self._rootless:
+            # The caller is the container's uid 0 there; any other uid cannot write the workspace.
+            promised.discard(Guarantee.NON_ROOT)
+        return frozenset(promised)
+
+    def describe(self) -> dict[str, str]:
+        version = self._ask(self._client.version)
+        try:
+            image_id = str(self._ask(self._client.images.get, self.image).id)
+        except EngineError:
+            image_id = ""
+        return {
+            "engine": self.name,
+            "engine_version": str(version["Version"]),
+            "api_version": str(self._client.api.api_version),
+            "kernel": str(self._info.get("KernelVersion", "")),
+            "storage_driver": str(self._info.get("Driver", "")),
+            "cgroup_version": str(self._info.get("CgroupVersion", "1")),
+            "rootless": str(self._rootless).lower(),
+            "gpus": self._gpu_access.value,
+            "image": self.image,
+            "image_id": image_id,
+        }
+
+    def start(self, job: Job) -> DockerJob:
+        """Start ``job``; see the Protocol.
+
+        Raises EngineError ``guarantee-missing``, ``mount-missing``, ``mount-blocked``,
+        ``no-gpu-support``, ``image-missing``, ``bad-image``, ``disk-full``, ``no-daemon``,
+        ``permission-denied`` or ``request-failed``.
+        """
+        check(self, job)
+        spec = self._spec(job)
+        self._prepare(spec)
+        try:
+            options = spec.options()
+            container = self._client.containers.create(name=new_id(job), **options)
+        except (DockerException, *LOST) as error:
+            raise self._translate(error, job) from None
+        try:
+            container.start()  # what is wrong with GPUs and the image shows here, not at create
+        except BaseException as error:
+            with contextlib.suppress(DockerException, *LOST):
+                container.remove(force=True, v=True)
+            if isinstance(error, (DockerException, *LOST)):
+                raise self._translate(error, job) from None
+            raise
+        return DockerJob(container, job.interactive)
+
+    def find(self, labels: Mapping[str, str]) -> list[DockerJob]:
+        wanted = [LABEL, *(f"{key}={value}" for key, value in labels.items())]
+        containers = self._ask(self._client.containers.list, filters={"label": wanted})
+        return [
+            DockerJob(container, container.attrs["Config"]["OpenStdin"]) for container in containers
+        ]
+
+    def sweep(self) -> list[str]:
+        """Remove containers that ended after their client was killed; returns their names.
+
+        Not for a moment when another command may be starting or waiting for a job.
+        """
+        filters = {"label": [LABEL], "status": list(ENDED)}
+        ended = self._ask(self._client.containers.list, all=True, filters=filters)
+        for container in ended:
+            self._ask(container.remove, force=True, v=True)
+        return [str(container.name) for container in ended]
+
+    def command(self, job: Job) -> str:
+        return self._spec(job).run_line()
+
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        return dict(self._ask(self._client.info))
+
+    @cached_property
+    def _gpu_access(self) -> GpuAccess:
+        return gpus.access(self._info)
+
+    @property
+    def _security(self) -> list[str]:
+        return [str(option) for option in self._info.get("SecurityOptions") or []]
+
+    @property
+    def _rootless(self) -> bool:
+        return "name=rootless" in self._security
+
+    def _spec(self, job: Job) -> ContainerSpec:
+        user = (0, 0) if self._rootless else mounts.job_user(job.workspace, self._user)
+        userns = "host" if "name=userns" in self._security else ""
+        return ContainerSpec(job, self.image, user, self._gpu_access, userns)
+
+    def _prepare(self, spec: ContainerSpec) -> None:
+        job = spec.job
+        if job.gpus != "none" and spec.gpu_access is GpuAccess.NONE:
+            raise EngineError("no-gpu-support", gpus=job.gpus)
+        if not job.workspace.is_dir():
+            raise EngineError("mount-missing", path=job.workspace)
+        user = None if self._rootless else spec.user
+        if user is not None:
+            mounts.give(job.workspace, user)
+        for mount in job.mounts:
+            mounts.make_folder(job, mount, user)
+
+    def _ask(self, question: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return question(*args, **options)
+        except ImageNotFound as error:
+            raise translate(error, image=self.image) from None
+        except (APIError, DockerException, *LOST) as error:
+            raise self._translate(error, None) from None
+
+    def _translate(self, error: Exception, job: Job | None) -> EngineError:
+        params = {"address": self._client.api.base_url, "image": self.image}
+        if job is not None:
+            params |= {"job": job.name, "gpus": job.gpus, "path": job.workspace}
+        return translate(error, **params)

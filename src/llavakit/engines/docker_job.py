@@ -1,0 +1,144 @@
+"""A started container, as the Protocol's ``Running``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+from llavakit.engines.base import Outcome
+from llavakit.engines.docker_errors import translate
+from llavakit.engines.lines import LineSplitter
+from llavakit.errors import EngineError
+
+WAIT_SECONDS = 10.0
+"""One request's time-out while waiting; it limits the request, never the container."""
+PATIENCE_SECONDS = 60.0
+"""How long an engine may be away (a restart) before waiting for it is given up."""
+LOG_SECONDS = 2.0
+"""A silent stream is checked against the container's state this often."""
+LOST = (requests.ConnectionError, requests.ReadTimeout)
+"""What a request's time-out, and an engine that went away, look like: either of them."""
+
+
+class DockerJob:
+    """A :class:`~llavakit.engines.base.Running`."""
+
+    def __init__(self, container: Container, interactive: bool) -> None:
+        self._container = container
+        self._interactive = interactive
+        self._input: Any = None
+        self._readers: list[threading.Thread] = []
+
+    @property
+    def id(self) -> str:
+        return str(self._container.name)
+
+    def lines(self) -> Iterator[str]:
+        # A thread reads on its own: wait() must not remove the container before it has all, and a
+        # slow or absent consumer must not hold wait() up.
+        chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        reader = threading.Thread(target=self._read, args=(chunks,), daemon=True)
+        self._readers.append(reader)
+        reader.start()
+        return self._split(chunks)
+
+    def send(self, line: str) -> None:
+        if not self._interactive:
+            raise EngineError("no-input", job=self.id)
+        try:
+            if self._input is None:
+                self._input = self._container.attach_socket(params={"stdin": 1, "stream": 1})
+            raw = getattr(self._input, "_sock", self._input)
+            raw.sendall(f"{line}\n".encode())
+        except (OSError, APIError) as error:
+            raise EngineError("no-input", job=self.id, why=str(error)) from None
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        try:
+            self._container.stop(timeout=math.ceil(grace_seconds))
+        except NotFound:
+            return
+        except (APIError, *LOST) as error:
+            raise translate(error, **self._params()) from None
+
+    def wait(self) -> Outcome:
+        if not self._until_ended():
+            return Outcome(None, detail="the container was removed by someone else")
+        for reader in self._readers:
+            reader.join(timeout=PATIENCE_SECONDS)
+        state = self._container.attrs["State"]
+        self._close_input()
+        with contextlib.suppress(APIError, *LOST):
+            self._container.remove(force=True, v=True)
+        # OOMKilled is also set when only a child of the job was ended, with exit code 0 even.
+        return Outcome(state["ExitCode"], bool(state["OOMKilled"]), state["Error"])
+
+    def _until_ended(self) -> bool:
+        """Block until the container has ended; False when it is not there any more."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                if not self._is_running():
+                    return True
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                self._container.wait(timeout=WAIT_SECONDS)
+            except NotFound:
+                return False
+            except LOST as error:
+                if time.monotonic() > deadline:
+                    raise translate(error, **self._params()) from None
+                time.sleep(0.2)
+
+    def _is_running(self) -> bool:
+        self._container.reload()
+        return self._container.status in ("running", "paused", "restarting", "removing")
+
+    def _read(self, chunks: queue.SimpleQueue[bytes | None]) -> None:
+        # The stream ends without a word when the container is killed; the outcome is wait()'s.
+        try:
+            for chunk in self._container.logs(stream=True, follow=True):
+                chunks.put(chunk)
+        except (APIError, requests.RequestException, OSError):
+            pass
+        finally:
+            chunks.put(None)
+
+    def _split(self, chunks: queue.SimpleQueue[bytes | None]) -> Iterator[str]:
+        splitter = LineSplitter()
+        while True:
+            try:
+                chunk = chunks.get(timeout=LOG_SECONDS)
+            except queue.Empty:
+                # Streams have no time-out: one that hangs on an ended container is left.
+                if self._ended_for_sure() and chunks.empty():
+                    break
+                continue
+            if chunk is None:
+                break
+            yield from splitter.feed(chunk)
+        yield from splitter.close()
+
+    def _ended_for_sure(self) -> bool:
+        try:
+            return not self._is_running()
+        except NotFound:
+            return True
+        except (APIError, *LOST):
+            return False
+
+    def _close_input(self) -> None:
+        if self._input is not None:
+            with contextlib.suppress(OSError):
+                self._input.close()
+
+    def _params(self) -> dict[str, str]:
+        return {"job": self.id, "address": str(self._container.client.api.base_url)}

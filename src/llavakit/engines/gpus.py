@@ -1,0 +1,79 @@
+"""How a container gets its GPUs: by CDI, or by NVIDIA's container runtime."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from docker.types import DeviceRequest
+
+CDI_KIND = "nvidia.com/gpu"
+_SPEC_KIND = re.compile(r"""["']?\bkind["']?\s*:\s*["']?nvidia\.com/gpu\b""")
+RUNTIME_HOOK = "nvidia-container-runtime-hook"
+"""What Docker looks for on its PATH before it accepts a request with the capability 'gpu'."""
+
+
+class GpuAccess(str, Enum):
+    CDI = "cdi"
+    RUNTIME = "nvidia-runtime"
+    NONE = "none"
+
+
+def access(info: Mapping[str, Any]) -> GpuAccess:
+    """What the engine whose ``info`` this is can do.
+
+    A spec file is looked for on this host, so one that only a remote engine has is not seen (newer
+    engines list their devices themselves).
+    """
+    devices = info.get("DiscoveredDevices") or []
+    if any(str(device.get("ID", "")).startswith(CDI_KIND) for device in devices):
+        return GpuAccess.CDI
+    # An engine that has CDI switched off lists no folders: a spec alone is not enough.
+    folders = [Path(folder) for folder in info.get("CDISpecDirs") or []]
+    if any(_is_nvidia_spec(file) for folder in folders for file in _spec_files(folder)):
+        return GpuAccess.CDI
+    if "nvidia" in (info.get("Runtimes") or {}) or shutil.which(RUNTIME_HOOK):
+        return GpuAccess.RUNTIME
+    return GpuAccess.NONE
+
+
+def device_requests(gpus: str, how: GpuAccess) -> list[DeviceRequest]:
+    """The SDK's form of ``Job.gpus``; empty for ``none``."""
+    if gpus == "none":
+        return []
+    if how is GpuAccess.CDI:
+        return [DeviceRequest(driver="cdi", device_ids=_cdi_names(gpus))]
+    if gpus == "all":
+        return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+    return [DeviceRequest(device_ids=gpus.split(","), capabilities=[["gpu"]])]
+
+
+def arguments(gpus: str, how: GpuAccess) -> list[str]:
+    """The same for the command line of ``docker run``."""
+    if gpus == "none":
+        return []
+    if how is GpuAccess.CDI:
+        return [word for name in _cdi_names(gpus) for word in ("--device", name)]
+    return ["--gpus", gpus if gpus == "all" else f'"device={gpus}"']
+
+
+def _cdi_names(gpus: str) -> list[str]:
+    return [f"{CDI_KIND}={index}" for index in gpus.split(",")]
+
+
+def _spec_files(folder: Path) -> list[Path]:
+    try:
+        return [file for file in folder.iterdir() if file.suffix in (".json", ".yaml")]
+    except OSError:
+        return []
+
+
+def _is_nvidia_spec(file: Path) -> bool:
+    try:
+        return _SPEC_KIND.search(file.read_text(encoding="utf-8")) is not None
+    except (OSError, ValueError):
+        return False

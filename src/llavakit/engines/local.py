@@ -1,0 +1,151 @@
+"""The local engine: jobs are processes in the pinned virtual environment.
+
+For hosts that are containers themselves and for clusters. A job is an ordinary process of the
+caller's: it is kept apart by convention (a clean environment, offline variables, a GPU list), not
+by force, so the one thing promised is that it outlives its client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from llavakit.engines import mounts
+from llavakit.engines.base import Guarantee, Job, check, new_id
+from llavakit.engines.processes import JOBS_FOLDER, LocalJob, Note
+from llavakit.engines.redact import is_secret
+from llavakit.errors import EngineError
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+"""All that keeps a job without a network from trying: a request to its libraries."""
+NETWORK_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+"""What a job with a network gets of the caller's environment."""
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOME = Path("cache/home")
+
+
+class LocalEngine:
+    """``python`` is the environment's interpreter, ``pythonpath`` the folder of the kit's code.
+
+    ``workspace`` is where :meth:`find` looks for jobs, besides those this engine has seen.
+    """
+
+    name = "local"
+    guarantees = frozenset({Guarantee.OUTLIVES_CLIENT})
+
+    def __init__(self, python: Path, pythonpath: Path, *, workspace: Path | None = None) -> None:
+        self.python = python
+        self.pythonpath = pythonpath
+        self._workspaces = {workspace.absolute()} if workspace else set()
+
+    def describe(self) -> dict[str, str]:
+        return {"engine": self.name, "kernel": platform.release(), "gpus": "by CUDA_VISIBLE_DEVICES"}
+
+    def start(self, job: Job) -> LocalJob:
+        """Start ``job``; see the Protocol.
+
+        Raises EngineError ``guarantee-missing``, ``mount-missing``, ``mount-blocked`` or
+        ``cannot-start``.
+        """
+        check(self, job)
+        if not job.workspace.is_dir():
+            raise EngineError("mount-missing", path=job.workspace)
+        self._workspaces.add(job.workspace.absolute())
+        for mount in job.mounts:
+            mounts.make_link(job, mount)
+        folder = job.workspace / JOBS_FOLDER
+        job_id = new_id(job)
+        log = folder / f"{job_id}.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (job.workspace / HOME).mkdir(parents=True, exist_ok=True)
+            process = self._spawn(job, log)
+        except OSError as error:
+            log.unlink(missing_ok=True)
+            raise EngineError("cannot-start", job=job.name, why=str(error)) from None
+        return _noted(job, job_id, folder, process)
+
+    def find(self, labels: Mapping[str, str]) -> list[LocalJob]:
+        """The living jobs of the known workspaces with ``labels``."""
+        found = []
+        for note_file in self._note_files():
+            note = Note.read(note_file)
+            if note and note.alive and labels.items() <= note.labels.items():
+                with contextlib.suppress(FileNotFoundError):  # it ended this moment
+                    found.append(LocalJob(note_file.parent, note, None))
+        return found
+
+    def sweep(self) -> list[str]:
+        """Remove the files of jobs that ended after their client was killed; returns their ids."""
+        swept = []
+        for note_file in self._note_files():
+            note = Note.read(note_file)
+            if note and note.abandoned:
+                note_file.with_suffix(".log").unlink(missing_ok=True)
+                note_file.unlink(missing_ok=True)
+                swept.append(note.id)
+        return swept
+
+    def command(self, job: Job) -> str:
+        words = ["env", "-i"]
+        for key, value in self._environment(job).items():
+            words.append(f'{key}="${key}"' if is_secret(key) else shlex.quote(f"{key}={value}"))
+        words += [shlex.quote(word) for word in (str(self.python), *job.argv)]
+        return f"cd {shlex.quote(str(job.workspace))} && {' '.join(words)}"
+
+    def _spawn(self, job: Job, log: Path) -> subprocess.Popen[bytes]:
+        # Output goes to a file: a pipe would break when the client that reads it is killed.
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [str(self.python), *job.argv],
+                cwd=job.workspace,
+                env=self._environment(job),
+                stdin=subprocess.PIPE if job.interactive else subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        """Nothing of the caller's but what is named here: no secret gets in by accident."""
+        env = {
+            "PATH": f"{self.python.parent}:{SYSTEM_PATH}",
+            "HOME": str(job.workspace.absolute() / HOME),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(self.pythonpath),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONNOUSERSITE": "1",
+        }
+        names = ("TMPDIR", *(NETWORK_VARIABLES if job.network else ()))
+        env |= {name: os.environ[name] for name in names if name in os.environ}
+        if not job.network:
+            env |= OFFLINE
+        if job.gpus != "all":
+            env["CUDA_VISIBLE_DEVICES"] = "" if job.gpus == "none" else job.gpus
+        elif "CUDA_VISIBLE_DEVICES" in os.environ:  # a cluster's scheduler has chosen already
+            env["CUDA_VISIBLE_DEVICES"] = os.environ["CUDA_VISIBLE_DEVICES"]
+        return env | dict(job.env)
+
+    def _note_files(self) -> list[Path]:
+        return [file for root in self._workspaces for file in (root / JOBS_FOLDER).glob("*.json")]
+
+
+def _noted(job: Job, job_id: str, folder: Path, process: subprocess.Popen[bytes]) -> LocalJob:
+    try:
+        note = Note.of(job_id, process.pid, job.labels)
+        note.write(folder)
+        return LocalJob(folder, note, process)
+    except BaseException:
+        process.kill()
+        process.wait()
+        (folder / f"{job_id}.log").unlink(missing_ok=True)
+        raise

@@ -1,0 +1,134 @@
+"""What goes wrong, as one tree. Every message lives in :mod:`llavakit.messages`.
+
+* KitError
+    * ConfigurationError   ``configuration.*``   the command line, invoke.yaml
+    * RecipeError          ``recipe.*``          a recipe or an override
+    * WorkspaceError       ``workspace.*``       the folder on the host
+    * WeightsError         ``weights.*``         the models step
+    * DataError            ``data.*``            the data step
+    * EnvironmentError_    ``environment.*``     Python 3.10, the lock, the virtual environment
+    * EngineError          ``engine.*``          Docker, images, containers, local processes
+    * StepError            ``step.*``            a step ran and failed
+        * Interrupted                            the user stopped it (exit status 130)
+
+An error carries the id of its message and the parameters of that message, so that a step inside a
+container can hand it to the host as JSON and the host can say it in the user's language.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from llavakit import messages
+
+WIRE_PREFIX = "::llavakit-error::"
+"""A step's last line of output starts with this when it fails for a known reason."""
+
+
+class KitError(Exception):
+    """A failure that a person can act on: what happened, why, and one remedy.
+
+    ``name`` is the message's id without the class's prefix, ``why`` the raw text of whatever
+    failed underneath, ``params`` fill the message's placeholders.
+    """
+
+    prefix: ClassVar[str] = ""
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, name: str, *, why: str = "", **params: object) -> None:
+        self.name = name
+        self.why = why.strip()
+        self.params = {key: str(value) for key, value in params.items()}
+        super().__init__(self.what())
+
+    @property
+    def id(self) -> str:
+        return f"{self.prefix}.{self.name}"
+
+    def what(self, lang: str = "en") -> str:
+        """The sentence that says what happened, in ``lang`` (``en`` or ``zh``)."""
+        return messages.text(self.id, lang).what.format(**self.params)
+
+    def remedy(self, lang: str = "en") -> str:
+        """One thing that the user can do about it, in ``lang``."""
+        return messages.text(self.id, lang).remedy.format(**self.params)
+
+    def to_wire(self) -> str:
+        """One line that :func:`from_wire` turns into an equal error."""
+        body = {"id": self.id, "why": self.why, "params": self.params}
+        return WIRE_PREFIX + json.dumps(body, sort_keys=True)
+
+
+class ConfigurationError(KitError):
+    prefix = "configuration"
+    exit_code = 2
+
+
+class RecipeError(KitError):
+    prefix = "recipe"
+    exit_code = 2
+
+
+class WorkspaceError(KitError):
+    prefix = "workspace"
+
+
+class WeightsError(KitError):
+    prefix = "weights"
+
+
+class DataError(KitError):
+    prefix = "data"
+
+
+class EnvironmentError_(KitError):
+    """Named with an underscore because Python's own ``EnvironmentError`` means something else."""
+
+    prefix = "environment"
+
+
+class EngineError(KitError):
+    prefix = "engine"
+
+
+class StepError(KitError):
+    prefix = "step"
+
+
+class Interrupted(StepError):  # noqa: N818 - it is no mistake of anybody
+    exit_code = 130
+
+
+_BY_PREFIX: dict[str, type[KitError]] = {
+    cls.prefix: cls
+    for cls in (
+        ConfigurationError,
+        RecipeError,
+        WorkspaceError,
+        WeightsError,
+        DataError,
+        EnvironmentError_,
+        EngineError,
+        StepError,
+    )
+}
+
+
+def prefixes() -> frozenset[str]:
+    """The first parts of all message ids."""
+    return frozenset(_BY_PREFIX)
+
+
+def from_wire(line: str) -> KitError | None:
+    """The error that a step printed, or None when ``line`` is not one this kit knows."""
+    if not line.startswith(WIRE_PREFIX):
+        return None
+    try:
+        body = json.loads(line[len(WIRE_PREFIX) :])
+        prefix, _, name = body["id"].partition(".")
+        error = _BY_PREFIX[prefix](name, why=body["why"], **body["params"])
+        error.remedy()  # its parameters must fill the message, or it is not one of ours
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return error

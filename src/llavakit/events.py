@@ -1,0 +1,90 @@
+"""Events: what a step tells the host while it runs, one JSON object a line in the run's folder.
+
+Steps append, everybody else only reads. A line is written by one ``write`` call in append mode, so
+lines of two processes never mix; a torn last line (the writer was killed, the disk was full) is
+left out by the reader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+FILE_NAME = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. ``time`` is in seconds since the epoch.
+
+    Kinds: ``started``, ``finished``, ``note`` (text), ``progress`` (done, total, unit) and
+    ``iteration`` (n, of, loss, lr, and on a GPU memory_mib).
+    """
+
+    kind: str
+    step: str
+    time: float
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class EventWriter:
+    """Appends a step's events to ``run_dir/events.jsonl``; a full disk never fails the step."""
+
+    def __init__(self, run_dir: Path, step: str) -> None:
+        self._path = run_dir / FILE_NAME
+        self._step = step
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        body = {"v": VERSION, "time": time.time(), "step": self._step, "kind": kind, **fields}
+        line = json.dumps(body, ensure_ascii=False, sort_keys=True) + "\n"
+        try:
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(handle, line.encode("utf-8"))
+            finally:
+                os.close(handle)
+        except OSError:
+            return
+
+
+class EventReader:
+    """Reads events from where it stopped last; starts at the file's end unless told otherwise."""
+
+    def __init__(self, run_dir: Path, *, from_start: bool = False) -> None:
+        self._path = run_dir / FILE_NAME
+        self._offset = 0 if from_start else self._size()
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
+    def read(self) -> list[Event]:
+        """The complete events that were appended since the last call; unknown versions are left."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read()
+        except FileNotFoundError:
+            return []
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [event for line in whole.splitlines() if (event := _parse(line)) is not None]
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        body = json.loads(line)
+        if body.pop("v") != VERSION:
+            return None
+        return Event(
+            kind=body.pop("kind"), step=body.pop("step"), time=body.pop("time"), fields=body
+        )
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None

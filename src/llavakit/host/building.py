@@ -1,0 +1,42 @@
+"""`invoke build` and `invoke lock`: make the environment's image and its hash lock."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from llavakit.errors import EnvironmentError_
+from llavakit.host import environment
+from llavakit.host.console import Screen
+from llavakit.host.settings import KIT, Settings
+
+RELOCK = KIT / "docker" / "relock"
+
+
+def build(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
+    """Build the image. Raises EngineError."""
+    started = time.monotonic()
+    image_id = environment.build_image(
+        settings, screen, base=settings.base, builder=options.get("builder") or "auto"
+    )
+    seconds = round(time.monotonic() - started, 1)
+    screen.result(
+        {"image": settings.image_tag, "id": image_id, "seconds": seconds},
+        text=f"{settings.image_tag} is ready ({image_id[:19]}, {seconds} s)",
+    )
+    return 0
+
+
+def lock(screen: Screen) -> int:
+    """Make the locks again from their .in files. Raises EnvironmentError_ ``relock-failed``."""
+    done = subprocess.run([RELOCK], cwd=KIT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EnvironmentError_("relock-failed", why=(done.stderr or done.stdout)[-2000:])
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--", "*.lock"],
+        cwd=KIT, capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    screen.result({"changed": changed.split()[1::2]}, text=changed or "The locks are as they were.")
+    return 0

@@ -1,0 +1,72 @@
+"""`invoke clean`: names what it would delete, and never takes weights or runs unasked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llavakit.engines import docker as docker_engine
+from llavakit.errors import ConfigurationError, EngineError
+from llavakit.host.console import Screen, table
+from llavakit.host.settings import Settings
+from llavakit.workspace import Workspace
+
+
+def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
+    """Delete what can be made again. Raises ConfigurationError ``needs-yes`` without --yes."""
+    place = Workspace(settings.workspace)
+    folders = _folders(place, settings, options)
+    image = settings.image_tag if options.get("image") and _has_image(settings.image_tag) else ""
+    rows = [(str(path), _size(path)) for path in folders]
+    if image:
+        rows.append((f"image {image}", ""))
+    if not rows:
+        screen.result({"deleted": []}, text="There is nothing to delete.")
+        return 0
+    if not options.get("yes"):
+        screen.result(
+            [row[0] for row in rows], table=table("would delete", ("what", "#size"), rows)
+        )
+        raise ConfigurationError("needs-yes")
+    with place.lock("invoke clean", lambda owner: screen.say("workspace", f"in use by {owner}")):
+        for path in folders:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if image:
+        docker_engine.connect().images.remove(image)
+    screen.result(
+        {"deleted": [row[0] for row in rows]}, table=table("deleted", ("what", "#size"), rows)
+    )
+    return 0
+
+
+def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -> list[Path]:
+    keep = {settings.environments}
+    found = [
+        path for path in place.cache.glob("*") if path not in keep and path.name != ".writable"
+    ]
+    for folder in (place.models, place.data, place.runs):
+        found += folder.glob(".*.partial")
+    found += place.runs.glob("*/.*.partial")
+    for name in ("models", "data", "runs"):
+        if options.get(name):
+            found += (path for path in (place.root / name).glob("*"))
+    if options.get("environment") and settings.environments.exists():
+        found.append(settings.environments)
+    return sorted(set(found))
+
+
+def _has_image(tag: str) -> bool:
+    try:
+        return bool(docker_engine.connect().images.list(name=tag))
+    except EngineError:
+        return False
+
+
+def _size(path: Path) -> str:
+    files = (
+        [path] if path.is_file() else [file for file in path.rglob("*") if not file.is_symlink()]
+    )
+    total = sum(file.lstat().st_size for file in files if file.is_file())
+    return f"{total / 2**20:.1f} MiB"

@@ -1,0 +1,160 @@
+"""What each task does: one function a task, called by tasks.py through :func:`main`."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+from llavakit import recipe as recipes
+from llavakit.errors import KitError, StepError
+from llavakit.host import (
+    building,
+    chat,
+    cleaning,
+    doctor,
+    environment,
+    plan,
+    results,
+    runs,
+    settings,
+    show_plan,
+    testing,
+)
+from llavakit.host.console import Screen
+from llavakit.host.pipeline import Pipeline
+from llavakit.host.settings import KIT, Settings
+from llavakit.workspace import Workspace
+
+ALL = ("models", "data", "convert-pretrained", "ask-before", "train", "convert", "ask-after",
+       "compare")  # fmt: skip
+TARGETS: dict[str, tuple[str, ...]] = {
+    "models": ("models",),
+    "data": ("data",),
+    "train": ("models", "data", "train"),
+    "convert": ("convert-pretrained", "convert"),
+    "ask": ("ask-before", "ask-after"),
+    "compare": ("compare",),
+    "demo": ALL,
+}
+"""What each task brings up to date."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One command line: validated settings, the rest of its options, and the screen."""
+
+    settings: Settings
+    options: Mapping[str, Any]
+    screen: Screen
+
+    def pipeline(self) -> Pipeline:
+        """Load the recipe and plan it. Raises RecipeError and DataError."""
+        recipe = recipes.load(self.settings.recipe_path(), self.options.get("set") or ())
+        workspace = Workspace(self.settings.workspace)
+        made = plan.make(
+            recipe,
+            kit=KIT,
+            lock_sha256=environment.lock_sha256(),
+            unused_run=partial(_unused, workspace) if self.options.get("fresh") else str,
+        )
+        open_engine = partial(environment.open_engine, self.settings, self.screen)
+        return Pipeline(self.settings, self.screen, made, workspace, open_engine)
+
+
+def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -> NoReturn:
+    """Run the command ``name`` and exit: 0, or the status of what failed, without a traceback."""
+    screen = Screen(json_output=bool(options.get("json")))
+    try:
+        merged = settings.resolve(configured, options)
+        screen.lang = merged.lang
+        status = COMMANDS[name](Call(merged, options, screen))
+    except KitError as error:
+        screen.failure(error)
+        status = error.exit_code
+    except KeyboardInterrupt:
+        screen.note("stopped")
+        status = 130
+    except BrokenPipeError:
+        status = 141
+    sys.exit(status)
+
+
+def _step(name: str, call: Call) -> int:
+    pipeline = call.pipeline()
+    if call.options.get("plan"):
+        show_plan.show(pipeline, TARGETS[name], call.screen)
+        return 0
+    todos = pipeline.bring_up_to_date(TARGETS[name])
+    if name == "ask":
+        call.screen.result(*results.answers(pipeline.plan, pipeline.workspace))
+    elif name == "compare":
+        return _compared(call, pipeline)
+    else:
+        body = {
+            "run": pipeline.plan.run_id,
+            "stages": {item.stage.label: item.action for item in todos},
+            "results": results.collect(pipeline.plan, pipeline.workspace),
+        }
+        if call.screen.json_output:
+            call.screen.result(body)
+    return 0
+
+
+def _demo(call: Call) -> int:
+    tiny = call.settings.model_copy(update={"recipe": "tiny"})
+    call = Call(tiny, call.options, call.screen)
+    pipeline = call.pipeline()
+    if call.options.get("plan"):
+        show_plan.show(pipeline, ALL, call.screen)
+        return 0
+    pipeline.bring_up_to_date(ALL)
+    return _compared(call, pipeline)
+
+
+def _compared(call: Call, pipeline: Pipeline) -> int:
+    content = results.comparison(pipeline.plan, pipeline.workspace)
+    checks = results.verdict(pipeline.plan, content)
+    title = f"{pipeline.plan.run_id}: answers before and after fine-tuning"
+    call.screen.result(
+        {**content, "run": pipeline.plan.run_id, "expected": [list(check) for check in checks]},
+        table=results.comparison_table(content, title),
+    )
+    for text, met in checks:
+        call.screen.say("as expected" if met else "NOT as expected", text)
+    missed = [text for text, met in checks if not met]
+    if missed:
+        raise StepError("unexpected", recipe=pipeline.plan.recipe.name, why="\n".join(missed))
+    return 0
+
+
+def _ask(call: Call) -> int:
+    if call.options.get("question"):
+        return chat.ask(call.pipeline(), call.options, call.screen)
+    return _step("ask", call)
+
+
+def _chat(call: Call) -> int:
+    return chat.converse(call.pipeline(), call.options, call.screen)
+
+
+def _unused(workspace: Workspace, name: str) -> str:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(each for each in names if not (workspace.runs / each).exists())
+
+
+COMMANDS: dict[str, Callable[[Call], int]] = {
+    **{name: partial(_step, name) for name in ("models", "data", "train", "convert", "compare")},
+    "ask": _ask,
+    "chat": _chat,
+    "demo": _demo,
+    "build": lambda call: building.build(call.settings, call.options, call.screen),
+    "lock": lambda call: building.lock(call.screen),
+    "doctor": lambda call: doctor.report(call.settings, call.screen),
+    "runs": lambda call: runs.report(Workspace(call.settings.workspace), call.screen),
+    "clean": lambda call: cleaning.clean(call.settings, call.options, call.screen),
+    "test": lambda call: testing.test(call.settings, call.options, call.screen),
+}

@@ -1,0 +1,173 @@
+"""What a person sees: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from llavakit.errors import KitError
+from llavakit.events import Event
+
+PLAIN_SECONDS = 5.0
+"""Without a terminal a progress line comes at most this often."""
+LABEL_WIDTH = 18
+
+
+class Screen:
+    """The kit's voice. ``json_output`` keeps standard output for one JSON document."""
+
+    def __init__(self, *, lang: str = "en", json_output: bool = False) -> None:
+        self.lang = lang
+        self.json_output = json_output
+        self._err = Console(stderr=True, highlight=False)
+        self._out = Console(highlight=False)
+
+    def say(self, label: str, text: str) -> None:
+        """One line: a label (a step, usually) and what there is to say about it."""
+        line = Text(f"{label:<{LABEL_WIDTH}}", style="bold")
+        line.append(text, style="not bold")
+        self._err.print(line, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        self._err.print(Text(text), soft_wrap=True)
+
+    def result(self, value: Any, *, table: Table | None = None, text: str = "") -> None:
+        """A command's result: JSON for programs, a table or lines for people."""
+        if self.json_output:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+        elif table is not None:
+            self._out.print(table)
+        elif text:
+            self._out.print(Text(text), soft_wrap=True)
+
+    def failure(self, error: KitError) -> None:
+        """What happened, why, and what to do."""
+        if self.json_output:
+            body = {
+                "error": error.id,
+                "what": error.what(self.lang),
+                "why": error.why,
+                "remedy": error.remedy(self.lang),
+            }
+            sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
+        self._err.print(Text(error.what(self.lang), style="bold red"), soft_wrap=True)
+        for line in error.why.splitlines():
+            self._err.print(Text(f"    {line}", style="dim"), soft_wrap=True)
+        self._err.print(Text(f"-> {error.remedy(self.lang)}", style="bold"), soft_wrap=True)
+
+    def progress(self, label: str) -> StageProgress:
+        """Progress of one stage: a bar on a terminal, plain lines elsewhere."""
+        return BarProgress(self._err, label) if self._err.is_terminal else LineProgress(self, label)
+
+
+class StageProgress:
+    """Shows a stage's events while it runs. A context manager; safe to leave early."""
+
+    def __enter__(self) -> StageProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        raise NotImplementedError
+
+    def line(self, text: str) -> None:
+        """Show a line of a long command's own output (a build, an installation)."""
+        raise NotImplementedError
+
+
+class LineProgress(StageProgress):
+    def __init__(self, screen: Screen, label: str) -> None:
+        self._screen = screen
+        self._label = label
+        self._last = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        if event.kind == "note":
+            self._screen.say(self._label, str(event.fields.get("text", "")))
+            return
+        done, total = _counts(event)
+        if total and (done == total or time.monotonic() - self._last >= PLAIN_SECONDS):
+            self._last = time.monotonic()
+            self._screen.say(self._label, describe(event))
+
+    def line(self, text: str) -> None:
+        if time.monotonic() - self._last >= PLAIN_SECONDS:
+            self._last = time.monotonic()
+            self._screen.say(self._label, text.strip()[:160])
+
+
+class BarProgress(StageProgress):
+    def __init__(self, console: Console, label: str) -> None:
+        self._label = label
+        self._progress = Progress(
+            TextColumn(f"[bold]{label:<{LABEL_WIDTH - 1}}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task("starting", total=None)
+
+    def __enter__(self) -> BarProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        if event.kind == "note":
+            text = f"{self._label:<{LABEL_WIDTH}}{event.fields.get('text', '')}"
+            self._progress.console.print(Text(text), soft_wrap=True)
+            return
+        done, total = _counts(event)
+        if total:
+            self._progress.update(
+                self._task, completed=done, total=total, description=describe(event)
+            )
+
+    def line(self, text: str) -> None:
+        shown = text.strip().replace("[", r"\[")[: max(20, self._progress.console.width - 60)]
+        self._progress.update(self._task, description=shown)
+
+
+def describe(event: Event) -> str:
+    """An iteration or progress event in a few words."""
+    fields = event.fields
+    if event.kind == "iteration":
+        text = f"iteration {fields['n']}/{fields['of']}  loss {float(fields['loss']):.4f}"
+        if (memory := fields.get("memory_mib")) is not None:
+            text += f"  GPU {memory} MiB"
+        return text
+    unit = fields.get("unit", "")
+    return f"{fields.get('done')}/{fields.get('total')} {unit}".rstrip()
+
+
+def _counts(event: Event) -> tuple[int, int]:
+    first, second = ("n", "of") if event.kind == "iteration" else ("done", "total")
+    return int(event.fields.get(first) or 0), int(event.fields.get(second) or 0)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table; a column whose name starts with ``#`` holds numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    for column in columns:
+        if column.startswith("#"):
+            made.add_column(column[1:], justify="right", no_wrap=True)
+        else:
+            made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    return made

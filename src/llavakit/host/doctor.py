@@ -1,0 +1,110 @@
+"""`invoke doctor`: what this host offers, one check a line, with a remedy where something lacks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from llavakit.engines import docker as docker_engine
+from llavakit.engines import image, venv
+from llavakit.errors import EngineError, EnvironmentError_
+from llavakit.host import environment
+from llavakit.host.console import Screen, table
+from llavakit.host.settings import Settings
+
+DISK_GIB = 15.0
+"""Room for the environment while it is made, and a tiny run."""
+MEMORY_GIB = 4.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. ``status``: pass, warn (a way round exists), fail, skip."""
+
+    id: str
+    status: str
+    found: str
+    remedy: str = ""
+
+
+def report(settings: Settings, screen: Screen) -> int:
+    """Print every check; exit status 1 when one failed, or when no engine can run a job."""
+    checks = [check(settings) for check in CHECKS]
+    lang = screen.lang
+    if not any(check.status == "pass" for check in checks if check.id.startswith("engine-")):
+        remedy = EngineError("none-usable").remedy(lang)
+        checks.append(Check("engine", "fail", EngineError("none-usable").what(lang), remedy))
+    rows = [(check.status, check.id, check.found, check.remedy) for check in checks]
+    screen.result(
+        [asdict(check) for check in checks],
+        table=table("doctor", ("status", "check", "found", "remedy"), rows),
+    )
+    return int(any(check.status == "fail" for check in checks))
+
+
+def _host(_: Settings) -> Check:
+    found = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
+    if platform.machine() != "x86_64":
+        return Check("host", "fail", found, "The pinned packages exist for x86_64 Linux only.")
+    return Check("host", "pass", found)
+
+
+def _docker(settings: Settings) -> Check:
+    try:
+        client = docker_engine.connect()
+        version = client.version()["Version"]
+        labels = image.inspect_labels(client, settings.image_tag)
+    except EngineError as error:
+        return Check(
+            "engine-docker", "warn", error.what(settings.lang), error.remedy(settings.lang)
+        )
+    state = environment.image_state(labels)
+    return Check("engine-docker", "pass", f"Docker Engine {version}; {settings.image_tag} {state}")
+
+
+def _local(settings: Settings) -> Check:
+    try:
+        found = venv.find_python(settings.python or None, download=False)
+    except EnvironmentError_ as error:
+        return Check("engine-local", "warn", error.what(settings.lang), error.remedy(settings.lang))
+    ready = venv.is_ready(environment.local_folder(settings), environment.LOCK)
+    state = "environment ready" if ready else "environment not made yet"
+    return Check("engine-local", "pass", f"Python 3.10: {found.how}; {state}")
+
+
+def _disk(settings: Settings) -> Check:
+    folder = next(
+        path for path in (settings.workspace, *settings.workspace.parents) if path.exists()
+    )
+    free = shutil.disk_usage(folder).free / 2**30
+    found = f"{free:.1f} GiB free for {settings.workspace}"
+    if free < DISK_GIB:
+        return Check("disk", "warn", found, f"{DISK_GIB:g} GiB are wanted: --workspace FOLDER")
+    return Check("disk", "pass", found)
+
+
+def _memory(_: Settings) -> Check:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    found = f"{total:.1f} GiB"
+    if total < MEMORY_GIB:
+        return Check("memory", "warn", found, f"`tiny` wants {MEMORY_GIB:g} GiB")
+    return Check("memory", "pass", found)
+
+
+def _gpu(_: Settings) -> Check:
+    if not environment.has_nvidia_gpu():
+        return Check("gpu", "skip", "no NVIDIA GPU; `invoke demo` needs none")
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("gpu", "warn", f"an NVIDIA device, but nvidia-smi says: {error}",
+                     "Install the NVIDIA driver's tools.")  # fmt: skip
+    return Check("gpu", "pass", "; ".join(done.stdout.strip().splitlines()))
+
+
+CHECKS: tuple[Callable[[Settings], Check], ...] = (_host, _docker, _local, _disk, _memory, _gpu)

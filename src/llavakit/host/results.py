@@ -1,0 +1,114 @@
+"""What came out of a run, read from its artefacts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from llavakit.host.console import table
+from llavakit.host.plan import Plan
+from llavakit.locks import StepLock
+from llavakit.workspace import Workspace
+
+
+def collect(plan: Plan, workspace: Workspace) -> dict[str, Any]:
+    """Artefact hashes by stage, iterations, losses and scores: whatever is there by now."""
+    found: dict[str, Any] = {"artefacts": {}}
+    for stage in plan.stages:
+        lock = StepLock(workspace.root / stage.lock)
+        if lock.check(stage.key).fresh:
+            folder = stage.lock.parent
+            found["artefacts"][stage.label] = {
+                str(folder / name): value for name, value in sorted(lock.hashes().items())
+            }
+    run = workspace.root / plan.run
+    history = _read(run / "train" / "history.json")
+    if "train" in found["artefacts"] and isinstance(history, list) and history:
+        found["iterations"] = len(history)
+        found["losses"] = [entry["loss"] for entry in history]
+    comparison = _read(run / "comparison.json")
+    if "compare" in found["artefacts"] and isinstance(comparison, dict):
+        found["scores"] = comparison["means"]
+    return found
+
+
+def comparison(plan: Plan, workspace: Workspace) -> dict[str, Any]:
+    """The content of the run's comparison.json."""
+    content = _read(workspace.root / plan.run / "comparison.json")
+    assert isinstance(content, dict)  # noqa: S101 - its lock was checked
+    return content
+
+
+def comparison_table(content: Mapping[str, Any], title: str) -> Table:
+    """Question, reference, and the answers before and after with their scores."""
+    made = table(title, ("picture", "question", "before", "#ROUGE-L", "after", "#ROUGE-L"), ())
+    made.show_lines = True
+    for row in content["rows"]:
+        made.add_row(
+            Path(row["image"]).name,
+            row["question"],
+            _shorten(row["before"]["answer"]),
+            f"{row['before']['rouge_l']:.2f}",
+            _shorten(row["after"]["answer"]),
+            f"{row['after']['rouge_l']:.2f}",
+        )
+    means = content["means"]
+    made.add_section()
+    made.add_row(
+        "mean", "", "", f"{means['before']['rouge_l']:.2f}", "", f"{means['after']['rouge_l']:.2f}"
+    )
+    if "swapped" in means:
+        swapped = f"{means['swapped']['rouge_l']:.2f}"
+        made.add_row("mean, next picture shown", "", "", "", "", swapped)
+    return made
+
+
+def answers(plan: Plan, workspace: Workspace) -> tuple[Any, Table]:
+    """All answers of the pretrained and the fine-tuned model, as JSON and as a table."""
+    sides = {}
+    for name, label in (("before", "ask-before"), ("after", "ask-after")):
+        lock = plan.stage(label).lock
+        sides[name] = _read(workspace.root / lock.with_name(lock.name.replace(".lock", "")))[
+            "answers"
+        ]
+    rows = [
+        (Path(old["image"]).name, old["question"], _shorten(old["answer"]), _shorten(new["answer"]))
+        for old, new in zip(sides["before"], sides["after"], strict=True)
+    ]
+    made = table(f"{plan.run_id}: answers", ("picture", "question", "before", "after"), rows)
+    return sides, made
+
+
+def verdict(plan: Plan, content: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """The recipe's expectations on the scores, each with whether it was met."""
+    expected, means = plan.recipe.expected, content["means"]
+    checks: list[tuple[str, bool]] = []
+    for name, limit, most in (
+        ("before", expected.rouge_l_before_max, True),
+        ("after", expected.rouge_l_after_min, False),
+        ("swapped", expected.rouge_l_swapped_max, True),
+    ):
+        if limit is None or name not in means:
+            continue
+        score = means[name]["rouge_l"]
+        sign = "<=" if most else ">="
+        met = score <= limit if most else score >= limit
+        checks.append((f"ROUGE-L {name} {score:.3f} {sign} {limit:g}", met))
+    return checks
+
+
+def _shorten(answer: str, most: int = 160) -> str:
+    """A model that was not trained can answer anything, control characters included."""
+    shown = "".join(char if char.isprintable() else " " for char in answer).strip()
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,76 @@
+"""`invoke runs`: the runs of a workspace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from llavakit import record, workspace
+from llavakit.host.console import Screen, table
+from llavakit.workspace import Workspace
+
+
+def report(place: Workspace, screen: Screen) -> int:
+    """List the runs, the newest last."""
+    found = sorted(
+        (describe(folder) for folder in place.runs.glob("*") if folder.is_dir()),
+        key=lambda run: (run["created"], run["id"]),
+    )
+    rows = [
+        (
+            run["id"],
+            run["state"],
+            "" if run["iterations"] is None else str(run["iterations"]),
+            _score(run, "before"),
+            _score(run, "after"),
+            ", ".join(run["engines"]),
+            run["created"],
+        )
+        for run in found
+    ]
+    columns = ("run", "state", "#iterations", "#before", "#after", "engine", "#created")
+    if not found and not screen.json_output:
+        screen.result(None, text=f"No runs in {place.runs} yet; `invoke demo` makes one.")
+        return 0
+    screen.result(found, table=table(f"runs in {place.runs}", columns, rows))
+    return 0
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What is known about a run, from its record and the folder itself."""
+    kept = record.read(folder) or {}
+    results = kept.get("results", {})
+    stages = kept.get("provenance", {}).get("stages", [])
+    return {
+        "id": folder.name,
+        "state": _state(folder, results, stages),
+        "created": kept.get("created", ""),
+        "recipe": kept.get("identity", {}).get("recipe", {}).get("name") or _recipe_name(folder),
+        "seed": kept.get("identity", {}).get("seed"),
+        "iterations": results.get("iterations"),
+        "scores": results.get("scores"),
+        "engines": sorted({stage["engine"] for stage in stages}),
+    }
+
+
+def _state(folder: Path, results: dict[str, Any], stages: list[dict[str, Any]]) -> str:
+    if workspace.is_busy(folder):
+        return "running"
+    if "scores" in results:
+        return "compared"
+    if stages and stages[-1].get("error"):
+        return f"failed in {stages[-1]['label']}"
+    return "trained" if "iterations" in results else "begun"
+
+
+def _recipe_name(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _score(run: dict[str, Any], name: str) -> str:
+    scores = run["scores"] or {}
+    return f"{scores[name]['rouge_l']:.3f}" if name in scores else ""

@@ -1,0 +1,294 @@
+"""A recipe: one YAML file that says what to reproduce.
+
+Every value of the tutorial has a field here; ``configs/recipes/*.yaml`` fill them in. Unknown keys
+are refused with the nearest known one, since a misspelt hyper-parameter that is ignored in silence
+costs its author an hour.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llavakit.errors import RecipeError
+
+SCHEMA = 1
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0, le=1, strict=False)]
+PositiveFloat = Annotated[float, Field(gt=0, strict=False)]
+
+
+class DrawnLLM(_Part):
+    """A Llama whose weights are drawn from the recipe's seed.
+
+    Its tokenizer is a byte-level BPE trained on the data's text, with Llama-3's special tokens.
+    """
+
+    source: Literal["drawn"]
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    layers: PositiveInt
+    attention_heads: PositiveInt
+    key_value_heads: PositiveInt
+    vocabulary: Annotated[int, Field(ge=270)]
+    """Most entries of the tokenizer; the text may need fewer."""
+    context: PositiveInt
+    """Most positions (tokens and image patches together)."""
+    lm_head_std: PositiveFloat
+    """Standard deviation of the output layer's weights. Llama's own 0.02 cannot be trained by LoRA
+    on a model this small."""
+
+
+class DrawnVision(_Part):
+    """A CLIP vision tower whose weights are drawn from the recipe's seed."""
+
+    source: Literal["drawn"]
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    layers: PositiveInt
+    attention_heads: PositiveInt
+    image_size: PositiveInt
+    """Pixels a side."""
+    patch_size: PositiveInt
+    """Pixels a side; (image_size / patch_size)^2 patches go to the language model."""
+
+    @model_validator(mode="after")
+    def _whole_patches(self) -> DrawnVision:
+        if self.image_size % self.patch_size:
+            raise ValueError("image_size must be a multiple of patch_size")
+        return self
+
+
+class DrawnProjector(_Part):
+    """An untrained projector drawn from the recipe's seed, shaped to fit its neighbours."""
+
+    source: Literal["drawn"]
+    depth: PositiveInt = 2
+    """Linear layers, with GELU between them."""
+
+
+class Weights(_Part):
+    """Where the three parts of LLaVA come from."""
+
+    llm: DrawnLLM
+    vision: DrawnVision
+    projector: DrawnProjector
+
+
+class Data(_Part):
+    """Conversations over pictures, in LLaVA's JSON format."""
+
+    folder: Annotated[str, Field(min_length=1)]
+    """Holds ``file`` and its pictures; relative to the kit's root, or absolute."""
+    file: Annotated[str, Field(min_length=1)]
+    repeat: PositiveInt
+    """How many times the conversations are repeated, in order (the tutorial: 200)."""
+
+
+class Lora(_Part):
+    rank: PositiveInt
+    alpha: PositiveInt
+    dropout: Probability
+
+
+class Checkpoints(_Part):
+    every: PositiveInt
+    """Iterations."""
+    keep: PositiveInt
+
+
+class Evaluation(_Part):
+    """XTuner's own look at its answers while it trains."""
+
+    every: PositiveInt
+    """Iterations."""
+    image: Annotated[str, Field(min_length=1)]
+    """Relative to the data's folder."""
+    questions: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+
+
+class Train(_Part):
+    """The hyper-parameters, as XTuner's config means them."""
+
+    max_length: PositiveInt
+    """Most text tokens of a sample; image patches come on top."""
+    batch_size: PositiveInt
+    accumulation: PositiveInt = 1
+    epochs: PositiveInt = 1
+    learning_rate: PositiveFloat
+    betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.9, 0.999)
+    weight_decay: Probability = 0.0
+    clip_norm: PositiveFloat = 1.0
+    warmup_ratio: Probability
+    """Share of the iterations during which the learning rate rises linearly."""
+    sampler: Literal["length-grouped", "in-order"]
+    pad_to_square: bool = True
+    visual_select_layer: int = -2
+    llm_dtype: Literal["float16", "bfloat16", "float32"]
+    llm_quantization: Literal["nf4", "none"]
+    llm_lora: Lora
+    vision_lora: Lora
+    deepspeed: Literal["zero2", "none"]
+    """Used where there is a GPU; on a CPU XTuner trains in fp32 without it."""
+    log_every: PositiveInt = 10
+    checkpoints: Checkpoints
+    evaluation: Evaluation | None = None
+
+
+class Ask(_Part):
+    """The questions of the comparison and how they are answered (greedily)."""
+
+    questions: Literal["data"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """``data``: the first question of every conversation, about its picture."""
+    swapped: bool = False
+    """Also ask about the next picture: shows whether the picture decides."""
+    max_new_tokens: PositiveInt = 64
+
+
+class Expected(_Part):
+    """Results that the recipe's author saw."""
+
+    iterations: PositiveInt | None = None
+    rouge_l_before_max: Probability | None = None
+    rouge_l_after_min: Probability | None = None
+    rouge_l_swapped_max: Probability | None = None
+
+
+class Needs(_Part):
+    """What a run takes, for the line that is shown before it starts. Measured, not guessed."""
+
+    disk_gib: PositiveFloat
+    memory_gib: PositiveFloat
+    minutes: PositiveFloat
+    gpu_mib: Annotated[int, Field(ge=0)] = 0
+
+
+class Recipe(_Part):
+    """A whole recipe. ``resolved()`` is what goes into the record."""
+
+    recipe: Literal[1]
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$")]
+    summary: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    prompt_template: Literal["llama3_chat"]
+    weights: Weights
+    data: Data
+    train: Train
+    ask: Ask
+    expected: Expected = Expected()
+    needs: Needs
+
+    def resolved(self) -> dict[str, Any]:
+        """Every value, defaults included, as JSON values."""
+        return self.model_dump(mode="json")
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe from YAML (JSON is YAML too) and apply ``key.path=value`` overrides.
+
+    Raises RecipeError: ``not-found``, ``not-yaml``, ``unknown-key`` (with the nearest known one),
+    ``bad-value``, ``bad-override``.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError("not-found", recipe=path) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError("not-yaml", recipe=path, why=str(error)) from None
+    if not isinstance(raw, dict):
+        raise RecipeError("not-yaml", recipe=path, why="the top level is not a mapping")
+    for override in overrides:
+        _apply(raw, override)
+    return parse(raw, origin=str(path))
+
+
+def parse(raw: Mapping[str, Any], *, origin: str) -> Recipe:
+    """Validate a recipe's values; ``origin`` names it in messages."""
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(error, origin) from None
+
+
+def known_keys() -> list[str]:
+    """Every key that ``--set`` accepts, dotted."""
+    return sorted(_leaves(Recipe.model_json_schema()))
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise RecipeError("bad-override", override=override)
+    if key not in known_keys():
+        raise RecipeError("unknown-key", key=key, nearest=_nearest(key))
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError("bad-override", override=override, why=str(error)) from None
+    *parents, last = key.split(".")
+    node = raw
+    for parent in parents:
+        child = node.get(parent)
+        node[parent] = child = child if isinstance(child, dict) else {}
+        node = child
+    node[last] = _number(value)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def _explain(error: ValidationError, origin: str) -> RecipeError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return RecipeError("unknown-key", key=key, nearest=_nearest(key))
+    detail = "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg']}"
+        for item in error.errors(include_url=False)[:5]
+    )
+    return RecipeError("bad-value", recipe=origin, key=key or "recipe", why=detail)
+
+
+def _nearest(key: str) -> str:
+    known = known_keys()
+    last = key.rpartition(".")[2]
+    by_leaf = [name for name in known if name.rpartition(".")[2] == last]
+    close = by_leaf or difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    return close[0]
+
+
+def _leaves(schema: Mapping[str, Any]) -> Iterable[str]:
+    definitions: Mapping[str, Any] = schema.get("$defs", {})
+
+    def walk(node: Mapping[str, Any], prefix: str) -> Iterable[str]:
+        for name, child in node.get("properties", {}).items():
+            targets = [child, *child.get("anyOf", ())]
+            models = [
+                definitions[target["$ref"].rpartition("/")[2]]
+                for target in targets
+                if "$ref" in target
+            ]
+            if not models:
+                yield prefix + name
+            for model in models:
+                yield from walk(model, f"{prefix}{name}.")
+
+    return walk(schema, "")

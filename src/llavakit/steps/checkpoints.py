@@ -1,0 +1,73 @@
+"""XTuner's checkpoints: which are there, and which are whole.
+
+A checkpoint is a file ``iter_N.pth`` or, with DeepSpeed, a folder of that name that holds one
+``*_model_states.pt`` and one ``*_optim_states.pt`` a process. All of them are zip archives, whose
+directory stands at the end: a file whose writer was killed or ran out of disk has none.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from llavakit.steps.outputs import remove
+
+_NAME = re.compile(r"iter_(\d+)\.pth")
+
+
+class Checkpoint(NamedTuple):
+    """``iteration`` is the number of iterations that are done in it."""
+
+    iteration: int
+    path: Path
+
+
+def found(folder: Path) -> list[Checkpoint]:
+    """All checkpoints in ``folder``, whole or not, the oldest first."""
+    matches = ((_NAME.fullmatch(path.name), path) for path in folder.glob("iter_*.pth"))
+    return sorted(Checkpoint(int(match[1]), path) for match, path in matches if match)
+
+
+def is_whole(path: Path, world_size: int = 1) -> bool:
+    """Whether nothing of a checkpoint is missing. Cheap: reads directories, not the tensors."""
+    if path.is_file():
+        return _is_whole_archive(path)
+    models = list(path.glob("*_model_states.pt"))
+    optimizers = list(path.glob("*_optim_states.pt"))
+    if not models or len(optimizers) < world_size:
+        return False
+    return all(map(_is_whole_archive, [*models, *optimizers]))
+
+
+def newest(folder: Path, world_size: int = 1) -> Checkpoint | None:
+    """The newest whole checkpoint of ``folder``; torn ones are removed."""
+    whole = [item for item in found(folder) if _keep_whole(item, world_size)]
+    return whole[-1] if whole else None
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep``: XTuner forgets after a resume what it saved before."""
+    for item in found(folder)[:-keep]:
+        remove(item.path)
+
+
+def files(path: Path) -> list[Path]:
+    """The files of one checkpoint."""
+    return [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
+
+
+def _keep_whole(item: Checkpoint, world_size: int) -> bool:
+    if is_whole(item.path, world_size):
+        return True
+    remove(item.path)
+    return False
+
+
+def _is_whole_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False

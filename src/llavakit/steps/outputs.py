@@ -1,0 +1,63 @@
+"""Outputs that are there or not, never half: folders by rename, files by rename, a lock each."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llavakit.locks import StepLock, write_json
+from llavakit.steps.common import Job
+
+LOCK = "lock.json"
+
+
+@contextlib.contextmanager
+def folder(final: Path, job: Job, **facts: Any) -> Iterator[Path]:
+    """A new folder to fill; at the end it is locked and takes the place of ``final``.
+
+    An older ``final`` is there, whole, until the new one is complete. When the body fails,
+    nothing of the new one stays.
+    """
+    partial = final.with_name(f".{final.name}.partial")
+    older = final.with_name(f".{final.name}.old")
+    _restore(final, older)
+    remove(partial)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        files = [path for path in partial.rglob("*") if path.is_file()]
+        StepLock(partial / LOCK).write(job.step, job.key, files, **facts)
+    except BaseException:
+        remove(partial)
+        raise
+    if final.exists():
+        final.rename(older)
+    partial.rename(final)
+    remove(older)
+
+
+def file(final: Path, value: object, job: Job, **facts: Any) -> None:
+    """Write ``value`` as JSON to ``final`` and lock it in ``final`` with the suffix .lock.json."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    lock = StepLock(final.with_suffix(".lock.json"))
+    lock.path.unlink(missing_ok=True)
+    write_json(final, value)
+    lock.write(job.step, job.key, [final], **facts)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; fine when there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _restore(final: Path, older: Path) -> None:
+    """Undo a replacement that was killed between its two renames."""
+    if older.exists() and not final.exists():
+        older.rename(final)
+    remove(older)

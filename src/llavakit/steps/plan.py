@@ -1,0 +1,146 @@
+"""From a recipe to XTuner's config: what depends on the data and on the machine, and the rendering."""
+
+from __future__ import annotations
+
+import json
+import math
+import pprint
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llavakit.errors import StepError, WeightsError
+from llavakit.recipe import Recipe, Train
+from llavakit.steps import weights
+from llavakit.steps.common import CONFIGS
+from llavakit.steps.data import CONVERSATIONS, PICTURES
+
+TEMPLATE = CONFIGS / "xtuner" / "llava.py.j2"
+ZERO2 = CONFIGS / "deepspeed" / "zero2.json"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What training needs to know of where it runs."""
+
+    gpu: bool
+    world_size: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What training will do: ``values`` fill the template, ``notes`` are for the user."""
+
+    iterations: int
+    deepspeed: bool
+    values: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
+    """Plan a training of ``recipe``. Raises StepError ``needs-gpu`` and WeightsError."""
+    train = recipe.train
+    if train.llm_quantization != "none" and not machine.gpu:
+        raise StepError("needs-gpu", step="train", recipe=recipe.name)
+    samples = len(json.loads((data / CONVERSATIONS).read_text(encoding="utf-8")))
+    iterations = train.epochs * math.ceil(samples / (train.batch_size * machine.world_size))
+    notes: list[str] = []
+    warmup = _warmup(train.warmup_ratio, iterations, notes)
+    values = {
+        **_paths(models, data),
+        **_precision(train, machine, notes),
+        **_evaluation(train, data),
+        "name": recipe.name,
+        "prompt_template": recipe.prompt_template,
+        "projector_depth": _depth(recipe, models),
+        "train": train,
+        "samples": samples,
+        "iterations": iterations,
+        "warmup": warmup,
+        "world_size": machine.world_size,
+        "sampler": "DefaultSampler" if train.sampler == "in-order" else "LengthGroupedSampler",
+        "seed": recipe.seed,
+    }
+    deepspeed = machine.gpu and train.deepspeed != "none"
+    return Plan(iterations, deepspeed, {**values, "deepspeed": deepspeed}, notes)
+
+
+def render(plan: Plan) -> str:
+    """XTuner's config as Python source; every value is a Python literal, whatever is in it."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - this is Python, not HTML; the filter py quotes
+    )
+    environment.filters["py"] = _literal
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(plan.values)
+
+
+def _literal(value: object) -> str:
+    return pprint.pformat(value, width=10_000)
+
+
+def _warmup(ratio: float, iterations: int, notes: list[str]) -> int:
+    """Iterations of warm-up.
+
+    XTuner takes int(ratio * iterations); of that, 0 raises "end should be larger than begin" and
+    1 leaves the learning rate at 1e-5 of its value for the whole run.
+    """
+    warmup = int(ratio * iterations)
+    if ratio == 0 or warmup >= 2:
+        return min(warmup, iterations - 1)
+    usable = 2 if iterations > 2 else 0
+    notes.append(
+        f"{ratio:g} of {iterations} iterations is too short for a warm-up; "
+        f"it takes {usable} iterations instead"
+    )
+    return usable
+
+
+def _precision(train: Train, machine: Machine, notes: list[str]) -> dict[str, Any]:
+    """fp32 on a CPU: torch 2.1.2 crashes there in bf16's backward, and has no fp16."""
+    dtype = train.llm_dtype
+    if not machine.gpu and dtype != "float32":
+        notes.append(f"no GPU: the language model is loaded in float32 instead of {dtype}")
+        dtype = "float32"
+    mixed = dtype != "float32"
+    return {
+        "llm_dtype": dtype,
+        "quantized": train.llm_quantization == "nf4",
+        "optim_wrapper": "AmpOptimWrapper" if mixed else "OptimWrapper",
+        "amp_dtype": dtype,
+        "backend": "nccl" if machine.gpu else "gloo",
+    }
+
+
+def _paths(models: Path, data: Path) -> dict[str, str]:
+    paths = {
+        "llm": models / weights.LLM,
+        "vision": models / weights.VISION,
+        "projector": models / weights.PROJECTOR,
+        "data_path": data / CONVERSATIONS,
+        "image_folder": data / PICTURES,
+    }
+    return {name: path.as_posix() for name, path in paths.items()}
+
+
+def _evaluation(train: Train, data: Path) -> dict[str, Any]:
+    if train.evaluation is None:
+        return {"evaluation": None}
+    picture = data / PICTURES / train.evaluation.image
+    if not picture.is_file():
+        raise StepError("no-evaluation-picture", image=train.evaluation.image)
+    questions = list(train.evaluation.questions)
+    return {"evaluation": {"image": picture.as_posix(), "questions": questions}}
+
+
+def _depth(recipe: Recipe, models: Path) -> int:
+    depth = weights.check_projector(models)
+    wanted = recipe.weights.projector.depth
+    if depth != wanted:
+        raise WeightsError("projector-depth", found=depth, wanted=wanted)
+    return depth

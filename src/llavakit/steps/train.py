@@ -1,0 +1,167 @@
+"""The train step: render XTuner's config, run XTuner's own trainer, and look at what it left.
+
+XTuner ends with exit status 0 whatever happened. Here success is what the artefacts prove: a whole
+checkpoint of the last iteration, as many iterations as planned, every loss finite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llavakit.errors import StepError
+from llavakit.locks import StepLock, write_atomic, write_json
+from llavakit.steps import checkpoints, common, outputs, plan
+from llavakit.steps.common import Job
+from llavakit.steps.history import History, make_hook
+from llavakit.steps.plan import Machine, Plan
+from llavakit.workspace import busy
+
+CONFIG = "config.py"
+BEGUN = "begun.json"
+"""Which key the files in the folder belong to, from the first moment on."""
+
+
+def make(job: Job) -> None:
+    """Train in ``RUN/train``, from the newest whole checkpoint if one is there.
+
+    Raises WorkspaceError ``busy`` when another process trains in the same run, WeightsError, and
+    StepError ``needs-gpu``, ``no-evaluation-picture`` and ``no-result``.
+    """
+    with busy(job.run):
+        folder = job.run / "train"
+        _begin(folder, job.key)
+        planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
+        for note in planned.notes:
+            job.events.emit("note", text=note)
+        write_atomic(folder / CONFIG, plan.render(planned))
+        history = History(folder)
+        try:
+            start = _resume_point(folder, history, job)
+            if start is None or start.iteration < planned.iterations:
+                _run_xtuner(folder, planned, start, history, job)
+        except BaseException:
+            checkpoints.newest(folder)  # removes a torn one
+            raise
+        _finish(folder, planned, history, job)
+
+
+def _begin(folder: Path, key: str) -> None:
+    """Make ``folder`` ready for ``key``: checkpoints of other inputs must never be resumed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mine = StepLock(folder / BEGUN)
+    if (mine.read() or {}).get("key") != key:
+        for path in folder.iterdir():
+            outputs.remove(path)
+        write_json(mine.path, {"version": 1, "step": "train", "key": key})
+    (folder / outputs.LOCK).unlink(missing_ok=True)
+
+
+def _machine() -> Machine:
+    import torch
+
+    return Machine(torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Checkpoint | None:
+    start = checkpoints.newest(folder)
+    iteration = start.iteration if start else 0
+    history.cut(iteration)
+    if len(history.rows()) != iteration:  # the history was lost: its losses cannot be had again
+        for item in checkpoints.found(folder):
+            outputs.remove(item.path)
+        history.cut(0)
+        return None
+    if start:
+        job.events.emit("note", text=f"goes on from iteration {iteration}")
+    return start
+
+
+def _run_xtuner(
+    folder: Path,
+    planned: Plan,
+    start: checkpoints.Checkpoint | None,
+    history: History,
+    job: Job,
+) -> None:
+    """XTuner's trainer in this process: no second start-up, and a failure is an exception."""
+    job.events.emit("note", text="loading XTuner")
+    from xtuner.tools import train
+
+    from llavakit.steps import xtuner_patches
+
+    xtuner_patches.map_in_this_process()
+    xtuner_patches.keep_rendered_config()
+    xtuner_patches.load_projector_safely()
+    xtuner_patches.register_hook(make_hook(history, job.events, planned.iterations))
+    argv = ["train", (folder / CONFIG).as_posix(), "--work-dir", folder.as_posix()]
+    if start:
+        argv += ["--resume", start.path.as_posix()]
+    if planned.deepspeed:
+        argv += ["--deepspeed", str(plan.ZERO2)]
+        _single_process_group()
+    with _argv(argv):
+        train.main()
+
+
+def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
+    last = folder / f"iter_{planned.iterations}.pth"
+    missing = history.missing(planned.iterations)
+    if not checkpoints.is_whole(last):
+        missing = f"the checkpoint {last.name} is not there"
+    if missing:
+        log = (job.run / "logs" / "train.log").as_posix()
+        raise StepError("no-result", step="train", missing=missing, log=log)
+    checkpoints.prune(folder, job.recipe.train.checkpoints.keep)
+    # mmengine keeps the absolute path of the last checkpoint in it.
+    outputs.remove(folder / "last_checkpoint")
+    made = [*checkpoints.files(last), folder / CONFIG, history.finish()]
+    StepLock(folder / outputs.LOCK).write(
+        job.step,
+        job.key,
+        made,
+        iterations=planned.iterations,
+        final_loss=history.rows()[-1]["loss"],
+        checkpoint=last.name,
+    )
+
+
+def _single_process_group() -> None:
+    """What torchrun would set. Without it DeepSpeed asks MPI and then ``hostname -I``, which has
+    no answer in a container without a network."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    values = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _argv(argv: list[str]) -> Iterator[None]:
+    """XTuner's tools read ``sys.argv``."""
+    before, sys.argv = sys.argv, argv
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, required=True, help="the folder models/NAME")
+    parser.add_argument("--data", type=Path, required=True, help="the folder data/NAME")
+
+
+if __name__ == "__main__":
+    sys.exit(common.run("train", make, _arguments))

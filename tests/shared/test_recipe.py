@@ -1,0 +1,125 @@
+"""Recipes: what is accepted, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llavakit import recipe as recipes
+from llavakit.errors import RecipeError
+
+RECIPES = Path(__file__).resolve().parents[2] / "configs" / "recipes"
+TINY = RECIPES / "tiny.yaml"
+
+
+def refused(path: Path, *overrides: str) -> RecipeError:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(path, overrides)
+    return caught.value
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_of_the_kit_loads_and_is_named_like_its_file(path: Path) -> None:
+    assert recipes.load(path).name == path.stem
+
+
+def test_an_override_is_typed_like_yaml() -> None:
+    made = recipes.load(TINY, ["seed=3", "train.learning_rate=1e-4", "ask.swapped=false"])
+    assert (made.seed, made.train.learning_rate, made.ask.swapped) == (3, 1e-4, False)
+
+
+def test_an_override_may_name_a_key_that_the_file_leaves_to_its_default() -> None:
+    assert recipes.load(TINY, ["train.weight_decay=0.1"]).train.weight_decay == 0.1
+
+
+def test_a_list_can_be_overridden() -> None:
+    made = recipes.load(TINY, ["ask.questions=['图中有什么?', 'What is it?']"])
+    assert made.ask.questions == ("图中有什么?", "What is it?")
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("train.learing_rate=1", "train.learning_rate"),
+        ("learning_rate=1", "train.learning_rate"),
+        ("sede=1", "seed"),
+        ("weights.llm=1", "weights.llm.source"),
+        ("weights.llm.hiden_size=1", "weights.llm.hidden_size"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(override: str, nearest: str) -> None:
+    error = refused(TINY, override)
+    assert error.id == "recipe.unknown-key"
+    if override != "weights.llm=1":
+        assert nearest in error.remedy()
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "", "seed=[1", "train.betas={"])
+def test_an_override_that_is_none_is_refused(override: str) -> None:
+    assert refused(TINY, override).id in {"recipe.bad-override", "recipe.unknown-key"}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=-1",
+        "seed=1.5",
+        "seed=true",
+        "train.learning_rate=0",
+        "train.learning_rate=.inf",
+        "train.batch_size=0",
+        "train.warmup_ratio=1.5",
+        "train.sampler=random",
+        "weights.vision.patch_size=15",
+        "data.repeat=many",
+        "name=Not A Name",
+        "recipe=2",
+    ],
+)
+def test_a_value_out_of_range_is_refused_and_named(override: str) -> None:
+    error = refused(TINY, override)
+    assert error.id == "recipe.bad-value"
+    assert override.split("=")[0].split(".")[0] in error.what() + error.why
+
+
+def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
+    raw = yaml.safe_load(TINY.read_text())
+    raw["train"]["bach_size"] = 1
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    error = refused(path)
+    assert error.id == "recipe.unknown-key"
+    assert "batch_size" in error.remedy()
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "just words", "\x00"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    assert refused(path).id == "recipe.not-yaml"
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / "none.yaml").id == "recipe.not-found"
+
+
+def test_the_resolved_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:
+    made = recipes.load(TINY, ["seed=5"])
+    path = tmp_path / "recipe.json"
+    path.write_text(yaml.safe_dump(made.resolved()))
+    assert recipes.load(path) == made
+
+
+def test_known_keys_are_exactly_what_set_accepts() -> None:
+    values: dict[str, Any] = recipes.load(TINY).resolved()
+
+    def leaves(node: Any, prefix: str = "") -> set[str]:
+        if not isinstance(node, dict):
+            return {prefix[:-1]}
+        return {leaf for key, value in node.items() for leaf in leaves(value, f"{prefix}{key}.")}
+
+    optional = {f"train.evaluation.{key}" for key in ("every", "image", "questions")}
+    assert leaves(values) - {"train.evaluation"} | optional == set(recipes.known_keys())
