@@ -1,5 +1,7 @@
 """The Invoke face of the kit: `invoke --list`. Each task is one call; nothing is decided here."""
 
+import inspect
+
 from invoke import task
 
 HELP = {
@@ -12,87 +14,120 @@ HELP = {
     "fresh": "begin a new run, even if one of this recipe is there",
     "json": "results as JSON on standard output",
     "lang": "messages in en or zh",
+    "picture": "a picture of yours",
+    "question": "what to ask about the picture",
+    "pretrained": "ask the model before fine-tuning",
+    "base": "another base image",
+    "builder": "auto, buildkit or sdk",
+    "environments": "the local engine's environments too",
+    "image": "the image too",
+    "models": "the weights too",
+    "data": "the prepared data too",
+    "runs": "the runs too",
+    "yes": "delete; without it the list is shown",
+    "quick": "leave out what needs the environment or an engine",
 }
 
 
-def call(name, c, **options):
+def face(body):
+    """A task whose options have their help from the one table."""
+    options = inspect.signature(body).parameters
+    known = {name: HELP[name] for name in options if name in HELP}
+    return task(body, help=known, iterable=["set"] if "set" in options else [])
+
+
+def call(name, c, options):
     from llavakit.host.commands import main
 
-    main(name, c.config.llavakit, options)
+    main(name, c.config.llavakit, {key: value for key, value in options.items() if key != "c"})
 
 
-def step(name, summary):
-    """A task that brings one step, and whatever it needs, up to date."""
-
-    def body(c, recipe="", set=(), engine="", gpus="", workspace="", plan=False, fresh=False,
-             json=False, lang=""):  # fmt: skip
-        call(name, c, recipe=recipe, set=set, engine=engine, gpus=gpus, workspace=workspace,
-             plan=plan, fresh=fresh, json=json, lang=lang)  # fmt: skip
-
-    body.__doc__ = summary
-    return task(body, name=name, iterable=["set"], help=HELP)
+@face
+def models(c, recipe="", set=None, engine="", workspace="", plan=False, json=False, lang=""):
+    """Get or draw the recipe's weights."""
+    call("models", c, locals())
 
 
-models = step("models", "Get or draw the recipe's weights.")
-data = step("data", "Validate the recipe's conversations and pictures, and repeat them.")
-train = step("train", "Fine-tune, after whatever is missing before it.")
-convert = step("convert", "Convert the pretrained and the fine-tuned model to Hugging Face's form.")
-compare = step("compare", "The same questions before and after fine-tuning, scored.")
-demo = step("demo", "The whole tutorial in miniature: recipe `tiny`, every step, the comparison.")
-
-PICTURE = {"image": "a picture", "pretrained": "the model before fine-tuning"}
+@face
+def data(c, recipe="", set=None, engine="", workspace="", plan=False, json=False, lang=""):
+    """Validate the recipe's conversations and pictures, and repeat them."""
+    call("data", c, locals())
 
 
-@task(iterable=["set"], help={**HELP, **PICTURE, "question": "what to ask about --image"})
-def ask(c, recipe="", set=(), engine="", gpus="", workspace="", plan=False, image="", question="",
-        pretrained=False, json=False, lang=""):  # fmt: skip
-    """Answer the recipe's questions, or one --question about one --image."""
-    call("ask", c, recipe=recipe, set=set, engine=engine, gpus=gpus, workspace=workspace,
-         plan=plan, image=image, question=question, pretrained=pretrained, json=json,
-         lang=lang)  # fmt: skip
+@face
+def train(c, recipe="", set=None, engine="", gpus="", workspace="", plan=False, fresh=False,
+          json=False, lang=""):  # fmt: skip
+    """Fine-tune, after whatever is missing before it."""
+    call("train", c, locals())
 
 
-@task(iterable=["set"], help={**HELP, **PICTURE})
-def chat(c, image, recipe="", set=(), engine="", gpus="", workspace="", pretrained=False, lang=""):
+@face
+def convert(c, recipe="", set=None, engine="", gpus="", workspace="", plan=False, json=False,
+            lang=""):  # fmt: skip
+    """Convert the pretrained and the fine-tuned model to Hugging Face's form."""
+    call("convert", c, locals())
+
+
+@face
+def ask(c, picture="", question="", pretrained=False, recipe="", set=None, engine="", gpus="",
+        workspace="", plan=False, json=False, lang=""):  # fmt: skip
+    """Answer one --question about one --picture, or the recipe's own questions."""
+    call("ask", c, locals())
+
+
+@face
+def chat(c, picture="", pretrained=False, recipe="", set=None, engine="", gpus="", workspace="",
+         lang=""):  # fmt: skip
     """A conversation about a picture in the terminal."""
-    call("chat", c, recipe=recipe, set=set, engine=engine, gpus=gpus, workspace=workspace,
-         image=image, pretrained=pretrained, lang=lang)  # fmt: skip
+    call("chat", c, locals())
 
 
-@task(help={"base": "another base image", "builder": "auto, buildkit or sdk"})
+@face
+def compare(c, recipe="", set=None, engine="", gpus="", workspace="", plan=False, fresh=False,
+            json=False, lang=""):  # fmt: skip
+    """The same questions before and after fine-tuning, scored."""
+    call("compare", c, locals())
+
+
+@face
+def demo(c, set=None, engine="", gpus="", workspace="", plan=False, fresh=False, json=False,
+         lang=""):  # fmt: skip
+    """The whole tutorial in miniature: recipe `tiny`, every step, then the comparison."""
+    call("demo", c, locals())
+
+
+@face
 def build(c, base="", builder="auto", json=False, lang=""):
     """Build the environment's image."""
-    call("build", c, base=base, builder=builder, json=json, lang=lang)
+    call("build", c, locals())
 
 
-@task
+@face
 def lock(c, json=False, lang=""):
     """Make the hash locks again from their .in files."""
-    call("lock", c, json=json, lang=lang)
+    call("lock", c, locals())
 
 
-@task
+@face
 def doctor(c, workspace="", json=False, lang=""):
-    """What this host offers: engines, disk, memory, GPU."""
-    call("doctor", c, workspace=workspace, json=json, lang=lang)
+    """Say what this host offers: engines, disk, memory, GPU."""
+    call("doctor", c, locals())
 
 
-@task
+@face
 def runs(c, workspace="", json=False, lang=""):
     """List the runs of the workspace."""
-    call("runs", c, workspace=workspace, json=json, lang=lang)
+    call("runs", c, locals())
 
 
-@task(help={"environment": "the local engine's environment too", "image": "the image too",
-            "yes": "delete; without it the list is shown"})  # fmt: skip
-def clean(c, workspace="", environment=False, image=False, models=False, data=False, runs=False,
+@face
+def clean(c, workspace="", environments=False, image=False, models=False, data=False, runs=False,
           yes=False, json=False, lang=""):  # fmt: skip
     """Delete what can be made again; weights, data and runs only when named."""
-    call("clean", c, workspace=workspace, environment=environment, image=image, models=models,
-         data=data, runs=runs, yes=yes, json=json, lang=lang)  # fmt: skip
+    call("clean", c, locals())
 
 
-@task(help={"quick": "leave out what needs the environment or an engine"})
+@face
 def test(c, quick=False, lang=""):
     """Run the kit's tests."""
-    call("test", c, quick=quick, lang=lang)
+    call("test", c, locals())

@@ -52,9 +52,9 @@ TABLE: dict[str, Entry] = {
     "configuration.no-terminal": Entry(
         Text(
             "chat needs a terminal to talk to you.",
-            "Use `invoke ask --image FILE --question TEXT`.",
+            "Use `invoke ask --picture FILE --question TEXT`.",
         ),
-        Text("chat 需要在终端中使用。", "请改用 `invoke ask --image 文件 --question 问题`。"),
+        Text("chat 需要在终端中使用。", "请改用 `invoke ask --picture 文件 --question 问题`。"),
     ),
     "configuration.not-an-image": Entry(
         Text("{path} cannot be read as a picture.", "Name a JPEG or PNG file."),
@@ -82,6 +82,157 @@ TABLE: dict[str, Entry] = {
         Text("--set {override} 不是 key=value 的形式。", "例如写成 --set seed=3。"),
     ),
     # --- environment and engines ---
+    "engine.chosen": Entry(
+        Text("Engine: {engine}, as asked for.", "`--engine auto` lets the kit choose."),
+        Text("引擎:{engine}(按您的指定)。", "用 `--engine auto` 可由工具自动选择。"),
+    ),
+    "engine.auto-docker": Entry(
+        Text("Engine: docker, for one answers at {address}.", "Add --engine local for the other."),
+        Text("引擎:docker,因为 {address} 有响应。", "如需另一种,请加 --engine local。"),
+    ),
+    "engine.auto-local": Entry(
+        Text("Engine: local, not docker: {reason}", "Add --engine docker to see what is wrong."),
+        Text("引擎:local,未用 docker:{reason}", "加上 --engine docker 可查看具体原因。"),
+    ),
+    "engine.no-sdk": Entry(
+        Text("The Docker SDK for Python is not installed.", "Run `scripts/bootstrap`."),
+        Text("未安装 Python 的 Docker SDK。", "请运行 `scripts/bootstrap`。"),
+    ),
+    "engine.no-daemon": Entry(
+        Text(
+            "No Docker Engine answers at {address}.",
+            "Start it (`sudo systemctl start docker`), or add --engine local to do without it.",
+        ),
+        Text(
+            "{address} 上没有 Docker 引擎响应。",
+            "请启动它(`sudo systemctl start docker`),或加上 --engine local 不使用 Docker。",
+        ),
+    ),
+    "engine.permission-denied": Entry(
+        Text(
+            "You may not use the Docker Engine at {address}.",
+            "Run `sudo usermod -aG docker $USER` and log in again, or add --engine local.",
+        ),
+        Text(
+            "当前用户无权使用 {address} 上的 Docker 引擎。",
+            "运行 `sudo usermod -aG docker $USER` 后重新登录,或加上 --engine local。",
+        ),
+    ),
+    "engine.image-missing": Entry(
+        Text("There is no image {image} here.", "Make it with `invoke build`."),
+        Text("本机没有镜像 {image}。", "用 `invoke build` 构建。"),
+    ),
+    "engine.bad-image": Entry(
+        Text("The image {image} has no python to run.", "Make it again with `invoke build`."),
+        Text("镜像 {image} 中没有可运行的 python。", "用 `invoke build` 重新构建。"),
+    ),
+    "engine.no-gpu-support": Entry(
+        Text(
+            "The Docker Engine cannot give a container the GPUs asked for ({gpus}).",
+            "Install the NVIDIA Container Toolkit, then `sudo nvidia-ctk runtime configure "
+            "--runtime=docker && sudo systemctl restart docker`.",
+        ),
+        Text(
+            "Docker 引擎无法向容器提供所需的 GPU({gpus})。",
+            "请安装 NVIDIA Container Toolkit,然后运行 `sudo nvidia-ctk runtime configure "
+            "--runtime=docker && sudo systemctl restart docker`。",
+        ),
+    ),
+    "engine.guarantee-missing": Entry(
+        Text(
+            "The engine {engine} cannot promise what this needs: {missing}.",
+            "Run it with --engine docker.",
+        ),
+        Text("引擎 {engine} 无法保证此任务所需的:{missing}。", "请用 --engine docker 运行。"),
+    ),
+    "engine.mount-missing": Entry(
+        Text(
+            "{path} does not exist, or the Docker Engine does not see it.",
+            "Look where it should be: `ls -ld {path}`.",
+        ),
+        Text("{path} 不存在,或 Docker 引擎看不到它。", "请检查该路径:`ls -ld {path}`。"),
+    ),
+    "engine.mount-blocked": Entry(
+        Text("Something is in the way at {path}.", "Look at it and move it: `ls -la {path}`."),
+        Text("{path} 处已有其他内容。", "请查看并移走:`ls -la {path}`。"),
+    ),
+    "engine.disk-full": Entry(
+        Text(
+            "The disk of the Docker Engine is full.",
+            "`docker system df` shows what takes the space; `docker image prune` frees some.",
+        ),
+        Text(
+            "Docker 引擎所在的磁盘已满。",
+            "用 `docker system df` 查看占用,用 `docker image prune` 释放空间。",
+        ),
+    ),
+    "engine.cannot-start": Entry(
+        Text("The job {job} could not be started.", "Run `invoke doctor` to see what is wrong."),
+        Text("无法启动任务 {job}。", "运行 `invoke doctor` 查看问题所在。"),
+    ),
+    "engine.no-input": Entry(
+        Text("The job {job} takes no input.", "Start it again."),
+        Text("任务 {job} 不接受输入。", "请重新启动它。"),
+    ),
+    "engine.request-failed": Entry(
+        Text(
+            "The Docker Engine refused a request.",
+            "Look at its log: `sudo journalctl -u docker -n 50`.",
+        ),
+        Text("Docker 引擎拒绝了请求。", "请查看其日志:`sudo journalctl -u docker -n 50`。"),
+    ),
+    # --- the pinned environment without Docker ---
+    "environment.no-uv": Entry(
+        Text("uv is not installed.", "Run `scripts/bootstrap`."),
+        Text("未安装 uv。", "请运行 `scripts/bootstrap`。"),
+    ),
+    "environment.no-python": Entry(
+        Text(
+            "No Python 3.10 was found here and uv could not download one.",
+            "Name one with --python /path/to/python3.10, or a mirror for uv's: "
+            "`export UV_PYTHON_INSTALL_MIRROR=ADDRESS`.",
+        ),
+        Text(
+            "本机没有 Python 3.10,uv 也无法下载。",
+            "用 --python /path/to/python3.10 指定,或为 uv 指定镜像:"
+            "`export UV_PYTHON_INSTALL_MIRROR=地址`。",
+        ),
+    ),
+    "environment.not-python310": Entry(
+        Text("{path} is not a Python 3.10 that runs.", "Check it with `{path} --version`."),
+        Text("{path} 不是可运行的 Python 3.10。", "用 `{path} --version` 检查。"),
+    ),
+    "environment.hash-mismatch": Entry(
+        Text(
+            "A downloaded package is not the one that the lock names; nothing of it was kept.",
+            "Try another index: `export UV_DEFAULT_INDEX=ADDRESS`, then run this again.",
+        ),
+        Text(
+            "下载的软件包与锁文件不符,已全部丢弃。",
+            "换一个软件源:`export UV_DEFAULT_INDEX=地址`,然后重新运行。",
+        ),
+    ),
+    "environment.no-network": Entry(
+        Text(
+            "The package index could not be reached.",
+            "Check the network, or name a mirror: `export UV_DEFAULT_INDEX=ADDRESS`.",
+        ),
+        Text("无法连接软件包源。", "请检查网络,或指定镜像:`export UV_DEFAULT_INDEX=地址`。"),
+    ),
+    "environment.disk-full": Entry(
+        Text(
+            "The disk was full before the environment in {folder} was complete (it needs 6 GB).",
+            "Free some space, or name a folder on another disk with --workspace FOLDER.",
+        ),
+        Text(
+            "环境 {folder} 尚未装完磁盘就满了(需要 6 GB)。",
+            "请腾出空间,或用 --workspace 指定另一块磁盘上的文件夹。",
+        ),
+    ),
+    "environment.install-failed": Entry(
+        Text("The environment in {folder} could not be made.", "Read what uv says above."),
+        Text("无法建立环境 {folder}。", "请查看上面 uv 的输出。"),
+    ),
     "environment.relock-failed": Entry(
         Text(
             "The locks could not be made again; they are as they were.", "Read what uv says above."
@@ -141,12 +292,133 @@ TABLE: dict[str, Entry] = {
         Text("{file} is not in the data's folder.", "Correct data.file in the recipe."),
         Text("数据文件夹中没有 {file}。", "请修改配方中的 data.file。"),
     ),
+    "data.not-json": Entry(
+        Text("{file} is not JSON.", "Correct the file; its first error is named above."),
+        Text("{file} 不是有效的 JSON。", "请修正文件,第一处错误见上。"),
+    ),
+    "data.not-a-list": Entry(
+        Text(
+            "{file} does not hold a list of conversations.",
+            "Write it in LLaVA's format; data/sample/conversations.json is an example.",
+        ),
+        Text("{file} 不是对话列表。", "请使用 LLaVA 格式,可参考 data/sample/conversations.json。"),
+    ),
+    "data.empty": Entry(
+        Text(
+            "{file} holds no conversation.",
+            "Add at least one, in the form of data/sample/conversations.json.",
+        ),
+        Text("{file} 中没有对话。", "请至少加入一条,格式参考 data/sample/conversations.json。"),
+    ),
+    "data.bad-item": Entry(
+        Text(
+            "Item {item} of the data is not in LLaVA's format at {where}.",
+            "Correct that item; data/sample/conversations.json shows the format.",
+        ),
+        Text(
+            "第 {item} 条数据的 {where} 不符合 LLaVA 格式。",
+            "请修改该条数据,格式参考 data/sample/conversations.json。",
+        ),
+    ),
+    "data.bad-roles": Entry(
+        Text(
+            "Turn {turn} of item {item} is from {found}, expected {expected}.",
+            "Let human and gpt take turns, human first.",
+        ),
+        Text(
+            "第 {item} 条数据的第 {turn} 轮来自 {found},应为 {expected}。",
+            "请让 human 和 gpt 轮流发言,human 在先。",
+        ),
+    ),
+    "data.no-answer": Entry(
+        Text(
+            "Item {item} of the data ends with a question.",
+            "Add the answer of gpt, or remove the last turn.",
+        ),
+        Text("第 {item} 条数据以提问结束。", "请补上 gpt 的回答,或删除最后一轮。"),
+    ),
+    "data.image-token": Entry(
+        Text(
+            "Item {item} of the data does not have {token} exactly once, in its first turn.",
+            "Begin its first question with {token} and remove it elsewhere.",
+        ),
+        Text(
+            "第 {item} 条数据的 {token} 必须只在第一轮出现一次。",
+            "请把 {token} 放在第一个问题的开头,并删除别处的。",
+        ),
+    ),
+    "data.no-picture": Entry(
+        Text(
+            "Item {item} of the data names a picture that is not there: {image}.",
+            "Add the picture to the data's folder, or correct its name.",
+        ),
+        Text("第 {item} 条数据的图片不存在:{image}。", "请把图片放进数据文件夹,或改正文件名。"),
+    ),
+    "data.outside-folder": Entry(
+        Text(
+            "Item {item} of the data names a picture outside the data's folder: {image}.",
+            "Put the picture into the folder and name it by a relative path without links.",
+        ),
+        Text(
+            "第 {item} 条数据的图片在数据文件夹之外:{image}。",
+            "请把图片放进该文件夹,使用相对路径,不要用链接。",
+        ),
+    ),
+    "data.not-a-picture": Entry(
+        Text(
+            "Item {item} of the data names a file that is not a whole picture: {image}.",
+            "Replace it by a JPEG or PNG file that opens.",
+        ),
+        Text(
+            "第 {item} 条数据的文件不是完整的图片:{image}。", "请换成可以打开的 JPEG 或 PNG 文件。"
+        ),
+    ),
     # --- weights ---
     "weights.missing": Entry(
         Text(
             "The weights in {folder} are not complete.", "Run `invoke models` to make them again."
         ),
         Text("{folder} 中的权重不完整。", "运行 `invoke models` 重新生成。"),
+    ),
+    "weights.unsafe-projector": Entry(
+        Text(
+            "{file} is not a projector of tensors alone.",
+            "Get it again from its source; a file that holds code is never loaded.",
+        ),
+        Text(
+            "{file} 不是只含张量的 projector 文件。", "请从来源重新获取;含有代码的文件不会被加载。"
+        ),
+    ),
+    "weights.projector-shape": Entry(
+        Text(
+            "The projector {file} has the shape {found}, the two models need {wanted}.",
+            "Use the projector that was trained for these two models.",
+        ),
+        Text(
+            "projector {file} 的形状是 {found},两个模型需要 {wanted}。",
+            "请使用为这两个模型训练的 projector。",
+        ),
+    ),
+    "weights.projector-depth": Entry(
+        Text(
+            "The projector has {found} linear layers, the recipe says {wanted}.",
+            "Set weights.projector.depth={found}, or use another projector.",
+        ),
+        Text(
+            "projector 有 {found} 个线性层,配方中是 {wanted}。",
+            "请设置 weights.projector.depth={found},或换用另一个 projector。",
+        ),
+    ),
+    "weights.not-plain": Entry(
+        Text("{file} cannot be loaded as plain weights.", "Make it again with `invoke convert`."),
+        Text("无法把 {file} 作为纯权重加载。", "运行 `invoke convert` 重新生成。"),
+    ),
+    "weights.changed": Entry(
+        Text(
+            "The training's files in {folder} changed after it ended.",
+            "Run `invoke train` to make them again.",
+        ),
+        Text("{folder} 中的训练结果在训练结束后被改动。", "运行 `invoke train` 重新生成。"),
     ),
     # --- steps ---
     "step.failed": Entry(
@@ -176,6 +448,37 @@ TABLE: dict[str, Entry] = {
             "运行已结束,但结果不符合配方 {recipe} 的预期。",
             "用 --fresh 再运行一次;若再次出现,请附上该运行的文件夹报告问题。",
         ),
+    ),
+    "step.needs-gpu": Entry(
+        Text(
+            "The recipe {recipe} loads its language model in 4 bits, which needs an NVIDIA GPU.",
+            "Run it on a host with one; `invoke demo` is the free try on any machine.",
+        ),
+        Text(
+            "配方 {recipe} 以 4 bit 加载语言模型,需要 NVIDIA GPU。",
+            "请在有 GPU 的机器上运行;任何机器都可以先试 `invoke demo`。",
+        ),
+    ),
+    "step.no-evaluation-picture": Entry(
+        Text(
+            "The picture for looks during training, {image}, is not among the data's pictures.",
+            "Correct train.evaluation.image in the recipe.",
+        ),
+        Text("训练中评估用的图片 {image} 不在数据中。", "请修改配方中的 train.evaluation.image。"),
+    ),
+    "step.not-comparable": Entry(
+        Text(
+            "{before} and {after} answer different questions.",
+            "Run `invoke compare` for one run, so that both are asked the same.",
+        ),
+        Text(
+            "{before} 和 {after} 回答的问题不同。",
+            "请用 `invoke compare` 比较同一次运行,两边的问题会相同。",
+        ),
+    ),
+    "step.no-answers": Entry(
+        Text("{file} holds no answers.", "Run `invoke ask` to make it again."),
+        Text("{file} 中没有回答。", "运行 `invoke ask` 重新生成。"),
     ),
     "step.interrupted": Entry(
         Text(

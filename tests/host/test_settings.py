@@ -45,8 +45,6 @@ def test_environments_lie_in_the_workspace_unless_told() -> None:
         ("gpus", "two"),
         ("gpus", "0,"),
         ("lang", "de"),
-        ("image_tag", "no tag"),
-        ("engine", True),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_what_is(key: str, value: object) -> None:
@@ -54,6 +52,16 @@ def test_a_value_that_is_not_allowed_is_refused_with_what_is(key: str, value: ob
         resolve(DEFAULTS, {key: value})
     assert caught.value.id == "configuration.bad-value"
     assert key in caught.value.what()
+
+
+@pytest.mark.parametrize(("key", "value"), [("image_tag", "no tag"), ("base", 3), ("more", "x")])
+def test_a_configured_value_is_checked_too(key: str, value: object) -> None:
+    configured = {**DEFAULTS, key: value}
+    if key == "more":
+        assert resolve(configured, {}) == resolve(DEFAULTS, {})
+        return
+    with pytest.raises(ConfigurationError):
+        resolve(configured, {})
 
 
 @pytest.mark.parametrize("gpus", ["all", "none", "auto", "0", "0,1", "3,2"])

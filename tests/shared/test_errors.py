@@ -61,7 +61,9 @@ def test_every_error_that_the_code_raises_is_in_the_table_with_its_parameters() 
 
 def test_every_message_is_used_somewhere() -> None:
     source = "\n".join(
-        path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.name != "messages.py"
+        path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "messages.py"
     )
     unused = [key for key in messages.TABLE if f'"{key.partition(".")[2]}"' not in source]
     assert unused == []

@@ -14,7 +14,11 @@ def test_a_reader_sees_what_was_appended_since(tmp_path: Path) -> None:
     writer.emit("iteration", n=1, of=3, loss=2.5)
     writer.emit("note", text="学习率\n换行")
     first, second = reader.read()
-    assert (first.kind, first.step, first.fields) == ("iteration", "train", {"n": 1, "of": 3, "loss": 2.5})
+    assert (first.kind, first.step, first.fields) == (
+        "iteration",
+        "train",
+        {"n": 1, "of": 3, "loss": 2.5},
+    )
     assert second.fields["text"] == "学习率\n换行"
     assert reader.read() == []
 

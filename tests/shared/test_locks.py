@@ -86,7 +86,6 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert locks.digest({"a": 1}) != locks.digest({"a": 1.5})
 
 
-
 def test_a_digest_is_the_sha256_of_compact_json() -> None:
     known = "503c4c2d7da29dfbc73d965ea156b6bdf9051faa9194064628e68514810ff823"
     assert locks.digest(["x", 1, 2.5, None, "中"]) == known

@@ -141,7 +141,7 @@ class Engine(Protocol):
 
 
 def check(engine: Engine, job: Job) -> None:
-    """Raise EngineError ``guarantee-missing`` when ``job`` requires more than ``engine`` promises."""
+    """Raise EngineError ``guarantee-missing`` when ``job`` needs more than ``engine`` promises."""
     missing = job.requires - engine.guarantees
     if missing:
         names = ", ".join(sorted(guarantee.value for guarantee in missing))

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,19 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONNOUSERSITE": "1",
 }
+NO_OTHER_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
+"""CUDA's images say ``all``, which gives every GPU where NVIDIA's runtime is the default one."""
 NO_PRIVILEGES = "no-new-privileges:true"
+
+
+def label(key: str) -> str:
+    """``key`` in the kit's own namespace of labels."""
+    return key if key.startswith(f"{LABEL}.") else f"{LABEL}.{key}"
+
+
+def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """A job's labels as its container has them."""
+    return {label(key): value for key, value in labels.items()}
 
 
 @dataclass(frozen=True)
@@ -44,11 +57,12 @@ class ContainerSpec:
 
     @property
     def environment(self) -> dict[str, str]:
-        return ENVIRONMENT | dict(self.job.env)
+        by_runtime = self.job.gpus != "none" and self.gpu_access is GpuAccess.RUNTIME
+        return ENVIRONMENT | ({} if by_runtime else NO_OTHER_GPUS) | dict(self.job.env)
 
     @property
     def labels(self) -> dict[str, str]:
-        return {LABEL: "job", f"{LABEL}.job": self.job.name} | dict(self.job.labels)
+        return {LABEL: "job", label("name"): self.job.name} | own_labels(self.job.labels)
 
     @property
     def binds(self) -> list[tuple[str, str, bool]]:
@@ -147,10 +161,9 @@ def _chown_line(workspace: Path, user: User) -> str:
     owner = f"{user[0]}:{user[1]}"
     tops = [str(workspace / name) for name in SHARED_FOLDERS]
     kept = str(workspace / KEPT_FOLDER)
-    return _join(["mkdir", "-p", *tops]) + " && " + _join(
-        ["find", str(workspace), "-path", kept, "-prune", "-o", "-user", "root"]
-        + ["-exec", "chown", "--no-dereference", owner, "{}", "+"]
-    )
+    made_by_root = ["find", str(workspace), "-path", kept, "-prune", "-o", "-user", "root"]
+    given = ["-exec", "chown", "--no-dereference", owner, "{}", "+"]
+    return f"{_join(['mkdir', '-p', *tops])} && {_join(made_by_root + given)}"
 
 
 def _join(words: list[str]) -> str:

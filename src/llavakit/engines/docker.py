@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,8 +14,8 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from llavakit.engines import gpus, mounts
-from llavakit.engines.base import Guarantee, Job, check, new_id
-from llavakit.engines.container import LABEL, ContainerSpec
+from llavakit.engines.base import Guarantee, Job, Running, check, new_id
+from llavakit.engines.container import LABEL, ContainerSpec, own_labels
 from llavakit.engines.docker_errors import translate
 from llavakit.engines.docker_job import LOST, DockerJob
 from llavakit.engines.gpus import GpuAccess
@@ -22,10 +23,11 @@ from llavakit.engines.mounts import User
 from llavakit.errors import EngineError
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+REQUEST_SECONDS = 60
 ENDED = ("created", "exited", "dead")
 
 
-def connect(timeout: float | None = None) -> docker.DockerClient:
+def connect(timeout: float = 60.0) -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or Docker's current context names.
 
     ``timeout`` (seconds) is for this first question only. Raises EngineError ``no-daemon`` or
@@ -34,8 +36,8 @@ def connect(timeout: float | None = None) -> docker.DockerClient:
     environment = dict(os.environ)
     environment.setdefault("DOCKER_HOST", _context_address())
     try:
-        client = docker.from_env(environment=environment, timeout=timeout or 60)
-        client.api.timeout = 60
+        client = docker.from_env(environment=environment, timeout=math.ceil(timeout))
+        client.api.timeout = REQUEST_SECONDS
         return client
     except (DockerException, OSError) as error:
         found = translate(error, address=environment["DOCKER_HOST"])
@@ -120,13 +122,14 @@ class DockerEngine:
             if isinstance(error, (DockerException, *LOST)):
                 raise self._translate(error, job) from None
             raise
-        return DockerJob(container, job.interactive)
+        return DockerJob(container, job.interactive, self._address)
 
-    def find(self, labels: Mapping[str, str]) -> list[DockerJob]:
-        wanted = [LABEL, *(f"{key}={value}" for key, value in labels.items())]
+    def find(self, labels: Mapping[str, str]) -> list[Running]:
+        wanted = [LABEL, *(f"{key}={value}" for key, value in own_labels(labels).items())]
         containers = self._ask(self._client.containers.list, filters={"label": wanted})
         return [
-            DockerJob(container, container.attrs["Config"]["OpenStdin"]) for container in containers
+            DockerJob(container, container.attrs["Config"]["OpenStdin"], self._address)
+            for container in containers
         ]
 
     def sweep(self) -> list[str]:
@@ -150,6 +153,10 @@ class DockerEngine:
     @cached_property
     def _gpu_access(self) -> GpuAccess:
         return gpus.access(self._info)
+
+    @property
+    def _address(self) -> str:
+        return str(self._client.api.base_url)
 
     @property
     def _security(self) -> list[str]:
@@ -185,7 +192,26 @@ class DockerEngine:
             raise self._translate(error, None) from None
 
     def _translate(self, error: Exception, job: Job | None) -> EngineError:
-        params = {"address": self._client.api.base_url, "image": self.image}
+        params: dict[str, object] = {"address": self._address, "image": self.image}
         if job is not None:
             params |= {"job": job.name, "gpus": job.gpus, "path": job.workspace}
         return translate(error, **params)
+
+
+class CommandLines:
+    """The commands of :class:`DockerEngine` where none answers: an NVIDIA runtime is assumed."""
+
+    def __init__(self, image: str) -> None:
+        self._image = image
+
+    def command(self, job: Job) -> str:
+        user = mounts.job_user(job.workspace)
+        return ContainerSpec(job, self._image, user, GpuAccess.RUNTIME).run_line()
+
+
+def for_commands(image: str, *, timeout: float = 2.0) -> DockerEngine | CommandLines:
+    """What prints the command line of a job, whether an engine answers or not."""
+    try:
+        return DockerEngine(connect(timeout), image)
+    except EngineError:
+        return CommandLines(image)

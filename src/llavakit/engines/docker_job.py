@@ -32,9 +32,10 @@ LOST = (requests.ConnectionError, requests.ReadTimeout)
 class DockerJob:
     """A :class:`~llavakit.engines.base.Running`."""
 
-    def __init__(self, container: Container, interactive: bool) -> None:
+    def __init__(self, container: Container, interactive: bool, address: str) -> None:
         self._container = container
         self._interactive = interactive
+        self._address = address
         self._input: Any = None
         self._readers: list[threading.Thread] = []
 
@@ -137,8 +138,10 @@ class DockerJob:
 
     def _close_input(self) -> None:
         if self._input is not None:
-            with contextlib.suppress(OSError):
-                self._input.close()
+            raw = getattr(self._input, "_sock", self._input)
+            for handle in (self._input, raw):
+                with contextlib.suppress(OSError):
+                    handle.close()
 
     def _params(self) -> dict[str, str]:
-        return {"job": self.id, "address": str(self._container.client.api.base_url)}
+        return {"job": self.id, "address": self._address}

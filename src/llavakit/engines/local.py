@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llavakit.engines import mounts
-from llavakit.engines.base import Guarantee, Job, check, new_id
+from llavakit.engines.base import Guarantee, Job, Running, check, new_id
 from llavakit.engines.processes import JOBS_FOLDER, LocalJob, Note
 from llavakit.engines.redact import is_secret
 from llavakit.errors import EngineError
@@ -48,7 +48,7 @@ class LocalEngine:
         self._workspaces = {workspace.absolute()} if workspace else set()
 
     def describe(self) -> dict[str, str]:
-        return {"engine": self.name, "kernel": platform.release(), "gpus": "by CUDA_VISIBLE_DEVICES"}
+        return {"engine": self.name, "kernel": platform.release(), "gpus": "cuda-visible-devices"}
 
     def start(self, job: Job) -> LocalJob:
         """Start ``job``; see the Protocol.
@@ -74,9 +74,9 @@ class LocalEngine:
             raise EngineError("cannot-start", job=job.name, why=str(error)) from None
         return _noted(job, job_id, folder, process)
 
-    def find(self, labels: Mapping[str, str]) -> list[LocalJob]:
+    def find(self, labels: Mapping[str, str]) -> list[Running]:
         """The living jobs of the known workspaces with ``labels``."""
-        found = []
+        found: list[Running] = []
         for note_file in self._note_files():
             note = Note.read(note_file)
             if note and note.alive and labels.items() <= note.labels.items():

@@ -33,8 +33,8 @@ def mountpoint(job: Job, mount: Mount) -> Path:
     target = PurePosixPath(mount.target)
     place = job.workspace / target
     inside = target.parts and not target.is_absolute() and ".." not in target.parts
-    parents = [job.workspace.joinpath(*target.parts[:depth]) for depth in range(1, len(target.parts))]
-    if not inside or any(parent.is_symlink() for parent in parents):
+    above = [job.workspace / parent for parent in target.parents if parent.parts]
+    if not inside or any(folder.is_symlink() for folder in above):
         raise EngineError("mount-blocked", path=place)
     return place
 

@@ -81,9 +81,8 @@ class Note:
 
     @property
     def alive(self) -> bool:
-        return self.host == socket.gethostname() and bool(self.started) and (
-            started(self.pid) == self.started
-        )
+        here = self.host == socket.gethostname()
+        return here and bool(self.started) and started(self.pid) == self.started
 
     @property
     def abandoned(self) -> bool:
@@ -173,7 +172,7 @@ class LocalJob:
     def _reap(self) -> Outcome:
         assert self._process is not None  # noqa: S101
         if self._process.returncode is None:
-            self._signal(signal.SIGKILL)  # what the job left running ends with it, as in a container
+            self._signal(signal.SIGKILL)  # what it left running ends too, as in a container
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()

@@ -23,8 +23,8 @@ class FoundPython:
     """How it was found, for the user: ``on PATH``, ``pyenv``, ``uv``, ``installed by uv``, ..."""
 
 
-def find_python(explicit: str | None = None) -> FoundPython:
-    """A Python 3.10: the given one, else one that is there, else uv's own (downloaded).
+def find_python(explicit: str | None = None, *, download: bool = True) -> FoundPython:
+    """A Python 3.10: the given one, else one that is there, else (``download``) uv's own.
 
     Raises EnvironmentError_ ``not-python310`` when ``explicit`` is none, ``no-python`` when none is
     found and uv cannot get one either, ``no-uv``.
@@ -34,6 +34,8 @@ def find_python(explicit: str | None = None) -> FoundPython:
     for candidate, how in _candidates():
         if path := _runs(candidate):
             return FoundPython(path, how)
+    if not download:
+        raise EnvironmentError_("no-python")
     return _installed_by_uv()
 
 
@@ -59,11 +61,12 @@ def _candidates() -> Iterator[tuple[Path, str]]:
         yield Path(folder or ".") / f"python{VERSION}", "on PATH"
     # A pyenv that has 3.10 puts a python3.10 on PATH that only fails, until 3.10 is made global.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for folder in sorted(pyenv.glob(f"versions/{VERSION}.*")):
-        yield folder / "bin" / f"python{VERSION}", "pyenv"
+    for version in sorted(pyenv.glob(f"versions/{VERSION}.*")):
+        yield version / "bin" / f"python{VERSION}", "pyenv"
     uv = find_uv()
     for preference in ("--no-managed-python", "--managed-python"):
-        if (answer := _uv(uv, "python", "find", "--no-project", preference, VERSION)).returncode == 0:
+        answer = _uv(uv, "python", "find", "--no-project", preference, VERSION)
+        if answer.returncode == 0:
             yield Path(answer.stdout.strip()), "known to uv"
 
 

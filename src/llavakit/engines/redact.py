@@ -8,5 +8,5 @@ _SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|KEY|_PROXY)$", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
-    """Whether the variable's name says that its value is a credential (a proxy's address may be)."""
+    """Whether the variable's name says that its value may be, or hold, a credential."""
     return _SECRET.search(name) is not None

@@ -17,7 +17,7 @@ from llavakit.engines.python310 import FoundPython, find_python, find_uv
 from llavakit.errors import EnvironmentError_
 from llavakit.locks import file_sha256, write_atomic
 
-__all__ = ["FoundPython", "ensure", "find_python", "ready"]
+__all__ = ["FoundPython", "ensure", "find_python", "installer_environment", "is_ready", "ready"]
 
 STAMP = "llavakit-lock.sha256"
 """Written last, with the sha256 of the lock: a folder without it is half-made."""
@@ -46,9 +46,12 @@ def ready(folder: Path, lock: Path) -> Path | None:
     return python if made_from == file_sha256(lock) and python.exists() else None
 
 
-def ensure(
-    folder: Path, lock: Path, python: Path, on_line: Callable[[str], None]
-) -> Path:
+def is_ready(folder: Path, lock: Path) -> bool:
+    """Whether :func:`ensure` would find nothing to do."""
+    return ready(folder, lock) is not None
+
+
+def ensure(folder: Path, lock: Path, python: Path, on_line: Callable[[str], None]) -> Path:
     """The python of the environment in ``folder``; made from ``lock`` unless it is there.
 
     ``on_line`` gets each line that uv prints. Raises EnvironmentError_ ``hash-mismatch``,

@@ -54,7 +54,7 @@ class Conversation:
 
 
 def ask(pipeline: Pipeline, options: Mapping[str, Any], screen: Screen) -> int:
-    """`invoke ask --image FILE --question TEXT`: one answer."""
+    """`invoke ask --picture FILE --question TEXT`: one answer."""
     question = str(options["question"])
     with _conversation(pipeline, options, screen) as conversation:
         answer = conversation.ask(question)
@@ -79,7 +79,7 @@ def _conversation(
 ) -> Iterator[Conversation]:
     pretrained = bool(options.get("pretrained"))
     target = "convert-pretrained" if pretrained else "convert"
-    picture = _picture(pipeline, str(options.get("image") or ""))
+    picture = _picture(pipeline, str(options.get("picture") or ""))
     pipeline.bring_up_to_date(["models", target])
     tuned = pipeline.plan.pretrained if pretrained else pipeline.plan.tuned
     engine = pipeline.engine()
@@ -95,8 +95,10 @@ def _conversation(
 
 def _stage(pipeline: Pipeline, tuned: PurePosixPath, picture: PurePosixPath) -> Stage:
     made = pipeline.plan
-    argv = ("-m", "llavakit.steps.chat", "--recipe", str(made.run / "recipe.json"),
-            "--weights", str(made.weights), "--tuned", str(tuned), "--image", str(picture))  # fmt: skip
+    argv = (
+        *("-m", "llavakit.steps.chat", "--recipe", str(made.run / "recipe.json")),
+        *("--weights", str(made.weights), "--tuned", str(tuned), "--image", str(picture)),
+    )
     return Stage("chat", "chat", "", argv, made.run, uses_gpu=True)
 
 
@@ -104,7 +106,7 @@ def _picture(pipeline: Pipeline, named: str) -> PurePosixPath:
     """Copy the picture into the workspace: the job sees it and nothing else of its folder."""
     path = Path(named).expanduser() if named else None
     if path is None or not path.is_file() or path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise ConfigurationError("not-an-image", path=named or "no --image")
+        raise ConfigurationError("not-an-image", path=named or "no --picture")
     content = path.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:16] + path.suffix.lower()
     relative = PurePosixPath("cache", "pictures", name)

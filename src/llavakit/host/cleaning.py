@@ -52,7 +52,7 @@ def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -
     for name in ("models", "data", "runs"):
         if options.get(name):
             found += (path for path in (place.root / name).glob("*"))
-    if options.get("environment") and settings.environments.exists():
+    if options.get("environments") and settings.environments.exists():
         found.append(settings.environments)
     return sorted(set(found))
 

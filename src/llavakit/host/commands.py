@@ -90,7 +90,8 @@ def _step(name: str, call: Call) -> int:
         return 0
     todos = pipeline.bring_up_to_date(TARGETS[name])
     if name == "ask":
-        call.screen.result(*results.answers(pipeline.plan, pipeline.workspace))
+        answers, table = results.answers(pipeline.plan, pipeline.workspace)
+        call.screen.result(answers, table=table)
     elif name == "compare":
         return _compared(call, pipeline)
     else:

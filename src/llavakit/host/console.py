@@ -18,7 +18,7 @@ from llavakit.events import Event
 
 PLAIN_SECONDS = 5.0
 """Without a terminal a progress line comes at most this often."""
-LABEL_WIDTH = 18
+LABEL_WIDTH = 20
 
 
 class Screen:
@@ -161,13 +161,14 @@ def _counts(event: Event) -> tuple[int, int]:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table; a column whose name starts with ``#`` holds numbers."""
+    """A table; ``#`` before a column's name: numbers, ``=``: never broken over lines."""
     made = Table(title=title, title_justify="left", title_style="bold", expand=False)
     for column in columns:
         if column.startswith("#"):
             made.add_column(column[1:], justify="right", no_wrap=True)
         else:
-            made.add_column(column, overflow="fold")
+            fixed = column.startswith("=")
+            made.add_column(column.lstrip("="), overflow="fold", no_wrap=fixed)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

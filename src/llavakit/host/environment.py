@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from docker import DockerClient
 
 from llavakit.engines import choose, image, venv
 from llavakit.engines import docker as docker_engine
 from llavakit.engines.base import Engine
 from llavakit.engines.local import LocalEngine
-from llavakit.host.console import Screen, StageProgress
+from llavakit.errors import WorkspaceError
+from llavakit.host.console import Screen
 from llavakit.host.settings import KIT, Settings
 from llavakit.locks import file_sha256, files_sha256
 
@@ -25,8 +30,9 @@ STEP_SIDE = ("src/llavakit/*.py", "src/llavakit/steps/**/*.py", "configs/xtuner/
 LABEL_LOCK = "io.llavakit.lock.sha256"
 LABEL_SOURCE = "io.llavakit.source.sha256"
 LABEL_BASE = "org.opencontainers.image.base.name"
-DISK_GIB = {"local": 6.0, "docker": 14.0}
-"""Disk that making the environment takes at its peak."""
+LABEL_BASE_DIGEST = "org.opencontainers.image.base.digest"
+LOCAL_GIB = 7.0
+"""Disk that making the local environment takes at its peak."""
 
 
 def lock_sha256() -> str:
@@ -56,9 +62,11 @@ def open_engine(settings: Settings, screen: Screen) -> Engine:
 
     Raises EngineError and EnvironmentError_ for everything that can go wrong on the way.
     """
-    choice = choose.choose(settings.engine)
+    choice = choose.choose(settings.engine, lang=settings.lang)
     screen.say("engine", f"{choice.name}: {choice.why}")
-    return _docker(settings, screen) if choice.name == "docker" else _local(settings, screen)
+    if choice.client is None:
+        return _local(settings, screen)
+    return _docker(settings, screen, choice.client)
 
 
 def local_folder(settings: Settings) -> Path:
@@ -67,33 +75,47 @@ def local_folder(settings: Settings) -> Path:
 
 
 def _local(settings: Settings, screen: Screen) -> Engine:
+    return LocalEngine(local_python(settings, screen), SOURCE)
+
+
+def local_python(settings: Settings, screen: Screen) -> Path:
+    """The Python of the local environment, which is made if it is missing.
+
+    Raises EnvironmentError_ when there is no Python 3.10 or the packages cannot be installed.
+    """
     folder = local_folder(settings)
-    found = venv.find_python(settings.python or None)
-    if not venv.is_ready(folder, LOCK):
-        screen.say("environment", f"Python 3.10: {found.how}")
-        screen.say(
-            "environment",
-            f"installing the pinned packages once (about 3 GB to fetch, 6 GB on disk) in {folder}",
+    if found := venv.ready(folder, LOCK):
+        return found
+    base = venv.find_python(settings.python or None)
+    screen.say("environment", f"Python 3.10: {base.how} ({base.path})")
+    free = shutil.disk_usage(next(path for path in folder.parents if path.exists())).free / 2**30
+    if free < LOCAL_GIB:
+        raise WorkspaceError(
+            "too-little-disk", folder=folder, need=f"{LOCAL_GIB:g}", free=f"{free:.1f}"
         )
+    screen.say(
+        "environment",
+        f"installing the pinned packages once: about 3 GB to fetch, {LOCAL_GIB:g} GB on disk,"
+        f" some minutes, in {folder}",
+    )
     with screen.progress("environment") as progress:
-        python = venv.ensure(folder, LOCK, found.path, progress.line)
-    return LocalEngine(python, SOURCE)
+        return venv.ensure(folder, LOCK, base.path, progress.line)
 
 
-def _docker(settings: Settings, screen: Screen) -> Engine:
-    client = docker_engine.connect()
+def _docker(settings: Settings, screen: Screen, client: DockerClient) -> Engine:
     labels = image.inspect_labels(client, settings.image_tag)
     reason = _stale_image(labels)
     if reason:
         screen.say("image", f"{settings.image_tag} {reason}")
-        base = settings.base or (labels or {}).get(LABEL_BASE, "")
-        build_image(settings, screen, base=base)
+        build_image(settings, screen, base=settings.base or _other_base(labels or {}))
     return docker_engine.DockerEngine(client, settings.image_tag)
 
 
 def image_state(labels: dict[str, str] | None) -> str:
     """The image's state in words, from its labels (None: there is no image)."""
-    return _stale_image(labels) or "matches the lock and this code"
+    if labels is None:
+        return "not built yet"
+    return "out of date" if _stale_image(labels) else "up to date"
 
 
 def _stale_image(labels: dict[str, str] | None) -> str:
@@ -116,7 +138,8 @@ def build_image(
         context=KIT,
         dockerfile=DOCKERFILE,
         build_args={
-            **({"BASE_IMAGE": base} if base else {}),
+            **({"BASE_IMAGE": base, "BASE_NAME": base, "BASE_DIGEST": ""} if base else {}),
+            "VERSION": version(),
             "LOCK_SHA256": lock_sha256(),
             "SOURCE_SHA256": source_sha256(),
             "REVISION": commit(),
@@ -125,7 +148,19 @@ def build_image(
         labels={},
     )
     with screen.progress("image") as progress:
-        return image.build(client, spec, _lines(progress), builder=builder)
+        return image.build(client, spec, progress.line, builder=builder)
+
+
+def _other_base(labels: Mapping[str, str]) -> str:
+    """The base that the user chose when the image was built; empty: the Dockerfile's own."""
+    return "" if labels.get(LABEL_BASE_DIGEST) else labels.get(LABEL_BASE, "")
+
+
+def version() -> str:
+    """The kit's version, from its project file."""
+    text = (KIT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', text, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def commit() -> str:
@@ -138,10 +173,6 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def _lines(progress: StageProgress) -> image.OnLine:
-    return progress.line
 
 
 def _files(patterns: Iterable[str]) -> list[Path]:

@@ -44,26 +44,29 @@ def comparison(plan: Plan, workspace: Workspace) -> dict[str, Any]:
 
 
 def comparison_table(content: Mapping[str, Any], title: str) -> Table:
-    """Question, reference, and the answers before and after with their scores."""
-    made = table(title, ("picture", "question", "before", "#ROUGE-L", "after", "#ROUGE-L"), ())
-    made.show_lines = True
+    """The answers before and after with their scores; a common question stands in the title."""
+    questions = {row["question"] for row in content["rows"]}
+    if len(questions) == 1:
+        title += f"\n“{questions.pop()}”"
+    made = table(title, ("picture", "before", "#score", "after", "#score"), ())
+    made.caption = "score: ROUGE-L against the best reference, 0 to 1"
+    made.caption_justify = "left"
     for row in content["rows"]:
+        picture = Path(row["image"]).name
         made.add_row(
-            Path(row["image"]).name,
-            row["question"],
-            _shorten(row["before"]["answer"]),
+            f"{picture}\n{row['question']}" if questions else picture,
+            _shorten(row["before"]["answer"], 48),
             f"{row['before']['rouge_l']:.2f}",
             _shorten(row["after"]["answer"]),
             f"{row['after']['rouge_l']:.2f}",
+            end_section=row is content["rows"][-1],
         )
     means = content["means"]
-    made.add_section()
-    made.add_row(
-        "mean", "", "", f"{means['before']['rouge_l']:.2f}", "", f"{means['after']['rouge_l']:.2f}"
-    )
+    before, after = (f"{means[side]['rouge_l']:.2f}" for side in ("before", "after"))
+    made.add_row("mean", "", before, "", after)
     if "swapped" in means:
         swapped = f"{means['swapped']['rouge_l']:.2f}"
-        made.add_row("mean, next picture shown", "", "", "", "", swapped)
+        made.add_row("shown the next picture", "", "", "", swapped)
     return made
 
 
@@ -101,9 +104,10 @@ def verdict(plan: Plan, content: Mapping[str, Any]) -> list[tuple[str, bool]]:
     return checks
 
 
-def _shorten(answer: str, most: int = 160) -> str:
-    """A model that was not trained can answer anything, control characters included."""
-    shown = "".join(char if char.isprintable() else " " for char in answer).strip()
+def _shorten(answer: str, most: int = 72) -> str:
+    """A model that was not trained can answer anything: halves of characters, control codes."""
+    shown = "".join(char if char.isprintable() and char != "\ufffd" else " " for char in answer)
+    shown = " ".join(shown.split())
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 

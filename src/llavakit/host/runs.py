@@ -25,11 +25,11 @@ def report(place: Workspace, screen: Screen) -> int:
             _score(run, "before"),
             _score(run, "after"),
             ", ".join(run["engines"]),
-            run["created"],
+            run["created"][:16].replace("T", " "),
         )
         for run in found
     ]
-    columns = ("run", "state", "#iterations", "#before", "#after", "engine", "#created")
+    columns = ("=run", "=state", "#iter.", "#before", "#after", "engine", "=begun")
     if not found and not screen.json_output:
         screen.result(None, text=f"No runs in {place.runs} yet; `invoke demo` makes one.")
         return 0

@@ -15,6 +15,9 @@ from llavakit.errors import ConfigurationError
 KIT = Path(__file__).resolve().parents[3]
 """The kit's own folder: the clone that holds tasks.py."""
 
+OPTIONS = ("recipe", "workspace", "engine", "gpus", "base", "lang")
+"""Settings that a task's option of the same name overrides."""
+
 _ALLOWED = {
     "engine": "auto, docker, local",
     "gpus": "auto, all, none, or indices such as 0,1",
@@ -71,9 +74,7 @@ def resolve(configured: Mapping[str, Any], options: Mapping[str, Any]) -> Settin
     Raises ConfigurationError ``bad-value``.
     """
     merged = {key: value for key, value in configured.items() if key in Settings.model_fields}
-    merged.update(
-        {key: value for key, value in options.items() if value and key in Settings.model_fields}
-    )
+    merged.update({key: value for key, value in options.items() if value and key in OPTIONS})
     merged["lang"] = merged.get("lang") or messages.language()
     typed = bool(options.get("workspace"))
     merged["workspace"] = _folder(merged.get("workspace"), Path.cwd() if typed else KIT)

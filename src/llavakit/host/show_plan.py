@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable
 
 from llavakit.engines import docker as docker_engine
@@ -26,8 +28,9 @@ def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
         for item in todos
     ]
     rows = [(item.stage.label, item.action, item.reason) for item in todos]
+    recipe = _recipe_line(pipeline)
     screen.result(
-        {"run": pipeline.plan.run_id, "stages": body},
+        {"run": pipeline.plan.run_id, "recipe_command": recipe, "stages": body},
         table=table(f"plan of {pipeline.plan.run_id}", ("stage", "action", "why"), rows),
     )
     if screen.json_output:
@@ -35,7 +38,12 @@ def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
     running = [item.stage.label for item in todos if item.action == "run"]
     if running:
         screen.result(None, text="The same by hand, with the image of `invoke build`:")
-        recipe = pipeline.run_dir / "recipe.json"
-        screen.result(None, text=f"\n# {recipe} holds the resolved recipe; a first run writes it")
+        screen.result(None, text=f"\n# the resolved recipe, which every step reads\n{recipe}")
     for label in running:
         screen.result(None, text=f"\n# {label}\n{commands[label]}")
+
+
+def _recipe_line(pipeline: Pipeline) -> str:
+    folder = shlex.quote(str(pipeline.run_dir))
+    content = shlex.quote(json.dumps(pipeline.plan.recipe.resolved(), ensure_ascii=False))
+    return f"mkdir -p {folder} && printf '%s' {content} > {folder}/recipe.json"

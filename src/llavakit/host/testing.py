@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llavakit.engines import venv
 from llavakit.host import environment
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT, Settings
@@ -23,11 +22,8 @@ def test(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
     host = [sys.executable, "-m", "pytest", "tests", "--ignore=tests/steps"]
     if options.get("quick"):
         return _run([*host, "-m", "not environment and not engine"])
-    folder = environment.local_folder(settings)
-    found = venv.find_python(settings.python or None)
-    with screen.progress("environment") as progress:
-        python = venv.ensure(folder, environment.LOCK, found.path, progress.line)
-    screen.say("inside", f"tests with the environment's Python ({found.how})")
+    python = environment.local_python(settings, screen)
+    screen.say("inside", "tests with the environment's Python")
     inside = _run([python, "-m", "pytest", *INSIDE], {"PYTHONPATH": str(environment.SOURCE)})
     screen.say("outside", "tests with the host's Python")
     outside = _run(host, {"INVOKE_LLAVAKIT_ENVIRONMENTS": str(settings.environments)})

@@ -8,6 +8,7 @@ the step's log.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -43,9 +44,7 @@ Body = Callable[[Job], None]
 Arguments = Callable[[argparse.ArgumentParser], None]
 
 
-def run(
-    step: str, body: Body, arguments: Arguments, argv: Sequence[str] | None = None
-) -> int:
+def run(step: str, body: Body, arguments: Arguments, argv: Sequence[str] | None = None) -> int:
     """Run one step and return its exit status; see the module's docstring."""
     args = _parse(step, arguments, argv)
     events = EventWriter(args.run, step)
@@ -65,10 +64,8 @@ def run(
 def say_last(error: KitError) -> int:
     """Print ``error`` for the host as the last line, disk full or not; its exit status."""
     _flush()
-    try:
+    with contextlib.suppress(OSError):  # nobody reads any more; the exit status still says it
         os.write(1, (error.to_wire() + "\n").encode("ascii"))
-    except OSError:
-        pass  # nobody reads any more; the exit status still says it
     return error.exit_code
 
 
@@ -86,10 +83,8 @@ def _translate(error: BaseException, step: str, folder: Path) -> KitError:
     known = explain(error, step, folder)
     if known is not None:
         return known
-    try:
+    with contextlib.suppress(OSError):
         traceback.print_exception(error)
-    except OSError:
-        pass
     first, *_ = str(error).splitlines() or [""]
     return StepError(
         "failed",
@@ -110,5 +105,5 @@ def _flush() -> int:
         try:
             getattr(sys, name).flush()
         except OSError:
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end
     return 0

@@ -1,4 +1,4 @@
-"""The data step: validate the conversations, repeat them, and keep what is trained on in one folder.
+"""The data step: validate the conversations, repeat them, keep what is trained on in one folder.
 
 ``data/NAME`` then holds
 

@@ -7,6 +7,7 @@ The same seed gives the same bytes, whatever else the process drew before.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from llavakit.recipe import DrawnLLM, DrawnProjector, DrawnVision
@@ -86,7 +87,7 @@ def make_projector(
         torch.manual_seed(seed + 2)
         sizes = [visual_size] + [llm_size] * spec.depth
         state = {}
-        for index, (wide, high) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for index, (wide, high) in enumerate(pairwise(sizes)):
             layer = nn.Linear(wide, high)
             state[f"projector.model.{2 * index}.weight"] = layer.weight.detach().clone()
             state[f"projector.model.{2 * index}.bias"] = layer.bias.detach().clone()

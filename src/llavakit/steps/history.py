@@ -58,7 +58,7 @@ class History:
         return self._final
 
 
-def make_hook(history: History, events: EventWriter, total: int) -> Any:  # noqa: ANN401
+def make_hook(history: History, events: EventWriter, total: int) -> Any:
     """A mmengine hook that records every iteration. Register it before XTuner's own hooks run:
     the scheduler changes the learning rate and the checkpoint is written after the same iteration.
     """
@@ -67,7 +67,7 @@ def make_hook(history: History, events: EventWriter, total: int) -> Any:  # noqa
     class Recorder(Hook):  # type: ignore[misc]
         priority = "HIGHEST"
 
-        def before_train(self, runner: Any) -> None:  # noqa: ANN401
+        def before_train(self, runner: Any) -> None:
             dataset = runner.train_dataloader.dataset
             cut = sum(len(ids) >= dataset_limit(runner) for ids in dataset.text_data["input_ids"])
             if cut:
@@ -75,19 +75,17 @@ def make_hook(history: History, events: EventWriter, total: int) -> Any:  # noqa
 
         def after_train_iter(
             self,
-            runner: Any,  # noqa: ANN401
+            runner: Any,
             batch_idx: int,
-            data_batch: Any = None,  # noqa: ANN401
-            outputs: Any = None,  # noqa: ANN401
+            data_batch: Any = None,
+            outputs: Any = None,
         ) -> None:
             loss = float(outputs["loss"])
             lr = float(runner.optim_wrapper.get_lr()["lr"][0])
             history.add(batch_idx + 1, loss, lr)
-            events.emit(
-                "iteration", n=batch_idx + 1, of=total, loss=loss, lr=lr, **_gpu_memory()
-            )
+            events.emit("iteration", n=batch_idx + 1, of=total, loss=loss, lr=lr, **_gpu_memory())
 
-    def dataset_limit(runner: Any) -> int:  # noqa: ANN401
+    def dataset_limit(runner: Any) -> int:
         return int(runner.cfg.train_dataloader.dataset.max_length)
 
     return Recorder()

@@ -41,7 +41,8 @@ PROJECTOR_SOURCES: dict[str, Source] = {"drawn": _drawn_projector}
 
 def make(job: Job) -> None:
     """Make ``--out``. Raises WeightsError, and DataError for text that no tokenizer can be
-    trained on."""
+    trained on.
+    """
     wanted = job.recipe.weights
     parts = (
         ("language model", LLM_SOURCES[wanted.llm.source]),

@@ -1,4 +1,4 @@
-"""From a recipe to XTuner's config: what depends on the data and on the machine, and the rendering."""
+"""From a recipe to XTuner's config: what depends on data and machine, and the rendering."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def render(plan: Plan) -> str:
         autoescape=False,  # noqa: S701 - this is Python, not HTML; the filter py quotes
     )
     environment.filters["py"] = _literal
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(plan.values)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return str(template.render(plan.values))
 
 
 def _literal(value: object) -> str:

@@ -105,7 +105,7 @@ def _run_xtuner(
     if planned.deepspeed:
         argv += ["--deepspeed", str(plan.ZERO2)]
         _single_process_group()
-    with _argv(argv):
+    with argv_of(argv):
         train.main()
 
 
@@ -133,7 +133,8 @@ def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
 
 def _single_process_group() -> None:
     """What torchrun would set. Without it DeepSpeed asks MPI and then ``hostname -I``, which has
-    no answer in a container without a network."""
+    no answer in a container without a network.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -149,7 +150,7 @@ def _single_process_group() -> None:
 
 
 @contextmanager
-def _argv(argv: list[str]) -> Iterator[None]:
+def argv_of(argv: list[str]) -> Iterator[None]:
     """XTuner's tools read ``sys.argv``."""
     before, sys.argv = sys.argv, argv
     try:

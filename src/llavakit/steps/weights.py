@@ -47,9 +47,7 @@ def projector_state(folder: Path) -> dict[str, Any]:
         raise WeightsError("unsafe-projector", file=path, why=str(error)[:500]) from None
     state = state.get("state_dict", state)
     prefix = "projector."
-    return {
-        name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)
-    }
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
 def check_projector(folder: Path) -> int:

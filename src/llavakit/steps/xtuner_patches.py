@@ -39,16 +39,17 @@ def load_projector_safely() -> None:
     import torch
     import xtuner.model.llava as module
 
-    def load(path: str) -> Any:  # noqa: ANN401
+    def load(path: str) -> Any:
         state = torch.load(Path(path), map_location="cpu", weights_only=True)
         return state.get("state_dict", state)
 
     module.guess_load_checkpoint = load
 
 
-def register_hook(hook: Any) -> None:  # noqa: ANN401
+def register_hook(hook: Any) -> None:
     """Add a hook to whatever runner XTuner builds; a config cannot name one of ours without
-    importing the kit."""
+    importing the kit.
+    """
     from mmengine.runner import Runner
     from mmengine.runner._flexible_runner import FlexibleRunner
 
@@ -56,9 +57,9 @@ def register_hook(hook: Any) -> None:  # noqa: ANN401
         runner.train = _with_hook(runner.train, hook)
 
 
-def _with_hook(train: Any, hook: Any) -> Any:  # noqa: ANN401
+def _with_hook(train: Any, hook: Any) -> Any:
     @functools.wraps(train)
-    def wrapped(self: Any) -> Any:  # noqa: ANN401
+    def wrapped(self: Any) -> Any:
         self.register_hook(hook)
         return train(self)
 

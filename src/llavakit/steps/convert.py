@@ -1,0 +1,89 @@
+"""The convert step: from XTuner's training format to Hugging Face's.
+
+With ``--trained`` the newest model, through XTuner's own ``pth_to_hf``: ``llm_adapter/``,
+``visual_encoder_adapter/`` and ``projector/``. Without it the pretrained projector alone, so that
+the model before the training can be asked in the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from llavakit.errors import WeightsError
+from llavakit.locks import StepLock, write_json
+from llavakit.steps import adapters, common, outputs, weights
+from llavakit.steps.common import Job
+from llavakit.steps.train import CONFIG, argv_of
+
+
+def make(job: Job) -> None:
+    """Make ``--out``. Raises WeightsError ``missing``, ``changed`` and those of the projector."""
+    trained: Path | None = job.args.trained
+    with outputs.folder(job.args.out, job, tuned=trained is not None) as folder:
+        if trained is None:
+            _pretrained(job.args.weights, folder)
+        else:
+            _finetuned(trained, folder)
+
+
+def _pretrained(models: Path, folder: Path) -> None:
+    depth = weights.check_projector(models)
+    llm, vision = weights.sizes(models)
+    from xtuner.model.modules import ProjectorConfig, ProjectorModel
+
+    config = ProjectorConfig(visual_hidden_size=vision, llm_hidden_size=llm, depth=depth)
+    projector = ProjectorModel(config)
+    projector.load_state_dict(weights.projector_state(models), strict=True)
+    projector.save_pretrained(folder / adapters.PROJECTOR, safe_serialization=True)
+
+
+def _finetuned(trained: Path, folder: Path) -> None:
+    checkpoint = _verified_checkpoint(trained)
+    import torch
+    from xtuner.tools.model_converters import pth_to_hf
+
+    argv = ["pth_to_hf", (trained / CONFIG).as_posix(), checkpoint.as_posix(), folder.as_posix()]
+    if not torch.cuda.is_available():
+        argv.append("--fp32")
+    with argv_of(argv):
+        pth_to_hf.main()
+    for part in (adapters.LLM_ADAPTER, adapters.VISION_ADAPTER, adapters.PROJECTOR):
+        if not any((folder / part).glob("*.safetensors")):
+            raise WeightsError("missing", folder=folder / part, why="XTuner did not write it")
+    for path in folder.glob("*/adapter_config.json"):
+        _sort_lists(path)
+
+
+def _verified_checkpoint(trained: Path) -> Path:
+    """The checkpoint that the train step locked, with the bytes it had then: XTuner unpickles it,
+    and whoever can change a pickle can run code.
+    """
+    lock = StepLock(trained / outputs.LOCK)
+    body = lock.read()
+    if body is None:
+        raise WeightsError("missing", folder=trained, why=f"no {outputs.LOCK}")
+    state = lock.check(body["key"])
+    if not state.fresh:
+        raise WeightsError("changed", folder=trained, why=state.reason)
+    return trained / str(body["facts"]["checkpoint"])
+
+
+def _sort_lists(path: Path) -> None:
+    """PEFT writes a set in the order of this process's hashes; sorted, equal runs are equal."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])
+    write_json(path, config)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, required=True, help="the folder models/NAME")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--data", type=Path, help="the folder data/NAME")
+    parser.add_argument("--trained", type=Path, help="the folder of the train step")
+
+
+if __name__ == "__main__":
+    sys.exit(common.run("convert", make, _arguments))

@@ -1,0 +1,87 @@
+"""The whole job: `invoke demo`, again, with a change, and the same seed in another place."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Kit
+
+pytestmark = pytest.mark.environment
+AFTER_TRAINING = {"train", "convert", "ask-after", "compare"}
+
+
+@pytest.fixture(scope="module")
+def finished(engine: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kit, str]:
+    """A workspace in which `demo` ran once."""
+    kit = Kit(tmp_path_factory.mktemp(f"demo {engine} 演示") / "w")
+    done = kit.run("demo", "--engine", engine)
+    assert done.returncode == 0, done.stderr
+    assert "ROUGE-L" in done.stdout
+    return kit, engine
+
+
+def test_demo_ends_with_the_scores_that_the_recipe_expects(finished: tuple[Kit, str]) -> None:
+    kit, engine = finished
+    content = kit.result("demo", "--engine", engine)
+    assert content["means"]["before"]["rouge_l"] <= 0.15
+    assert content["means"]["after"]["rouge_l"] >= 0.90
+    assert content["means"]["swapped"]["rouge_l"] < 0.50
+    assert kit.iterations() == list(range(1, 81))
+
+
+def test_a_second_run_does_nothing_and_says_so_at_once(finished: tuple[Kit, str]) -> None:
+    kit, engine = finished
+    before, started = kit.files(), time.monotonic()
+    done = kit.run("demo", "--engine", engine)
+    seconds = time.monotonic() - started
+    assert done.returncode == 0
+    assert done.stderr.count("up to date") == 8
+    assert kit.files() == before
+    assert seconds < 3.0
+
+
+def test_runs_lists_it(finished: tuple[Kit, str]) -> None:
+    kit, engine = finished
+    (run,) = kit.result("runs")
+    assert (run["state"], run["iterations"], run["engines"]) == ("compared", 80, [engine])
+
+
+def test_one_question_about_one_picture(finished: tuple[Kit, str]) -> None:
+    kit, engine = finished
+    row = kit.result("demo", "--engine", engine)["rows"][0]
+    picture = next(Path("data/sample").rglob(Path(row["image"]).name))
+    words = ("--engine", engine, "--picture", str(picture), "--question", row["question"])
+    assert kit.result("ask", *words)["answer"] == row["after"]["answer"]
+
+
+def test_one_changed_value_runs_training_and_what_follows(finished: tuple[Kit, str]) -> None:
+    kit, engine = finished
+    change = ("--set", "train.learning_rate=2e-3", "--engine", engine)
+    plan = kit.result("compare", *change, "--plan")
+    assert {
+        stage["stage"] for stage in plan["stages"] if stage["action"] == "run"
+    } == AFTER_TRAINING
+
+
+def test_the_record_is_complete_and_holds_no_path_of_the_host(finished: tuple[Kit, str]) -> None:
+    kit, _ = finished
+    text = next(kit.root.glob("runs/*/run.json")).read_text()
+    assert str(kit.root) not in text
+    for word in ("identity", "provenance", "losses", "scores", "artefacts"):
+        assert f'"{word}"' in text
+
+
+def test_the_same_seed_gives_the_same_losses_and_weights(
+    finished: tuple[Kit, str], tmp_path: Path
+) -> None:
+    kit, engine = finished
+    other = Kit(tmp_path / "again")
+    first, second = (each.result("train", "--engine", engine)["results"] for each in (kit, other))
+    assert second["losses"] == first["losses"]
+    assert second["artefacts"] == {
+        label: hashes
+        for label, hashes in first["artefacts"].items()
+        if label in second["artefacts"]
+    }

@@ -1,0 +1,109 @@
+"""The face: the list of tasks, its speed, and that a user's mistake never shows a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KIT = Path(__file__).resolve().parents[1]
+INVOKE = Path(sys.executable).with_name("invoke")
+TASKS = {
+    "build", "lock", "doctor", "models", "data", "train", "convert", "ask", "chat", "compare",
+    "demo", "runs", "clean", "test",
+}  # fmt: skip
+
+
+def invoke(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("INVOKE_")}
+    return subprocess.run(
+        [INVOKE, *words], cwd=KIT, env={**clean, "LANG": "C.UTF-8", **env},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_list_names_every_task_with_a_summary() -> None:
+    listed = json.loads(invoke("--list", "--list-format=json").stdout)["tasks"]
+    assert {task["name"] for task in listed} == TASKS
+    assert all(task["help"] for task in listed)
+
+
+def test_the_list_comes_at_once() -> None:
+    times = []
+    for _ in range(5):
+        started = time.monotonic()
+        invoke("--list")
+        times.append(time.monotonic() - started)
+    assert statistics.median(times) < 1.0, "0.4 s on an idle machine; this one may be busy"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "--set", "sede=1"), "Did you mean seed?"),
+        (("train", "--set", "seed"), "--set seed=3"),
+        (("train", "--set", "train.batch_size=zero"), "train.batch_size"),
+        (("train", "--recipe", "none"), "ls configs/recipes"),
+        (("train", "--engine", "podman"), "auto, docker, local"),
+        (("data", "--set", "data.folder=nowhere"), "data.folder"),
+        (("chat", "--picture", "x.png"), "invoke ask"),
+        (("demo", "--lang", "de"), "en, zh"),
+    ],
+)
+def test_a_mistake_is_answered_with_a_remedy(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    done = invoke(*words, INVOKE_LLAVAKIT_WORKSPACE=str(tmp_path / "w"))
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (tmp_path / "w").exists(), "nothing is made for a command that cannot run"
+
+
+def test_a_mistake_is_answered_in_chinese_where_the_locale_is() -> None:
+    assert "您是不是想写 seed?" in invoke("train", "--set", "sede=1", LANG="zh_CN.UTF-8").stderr
+
+
+def test_a_mistake_is_json_for_a_program() -> None:
+    done = invoke("train", "--set", "sede=1", "--json")
+    assert json.loads(done.stdout)["error"] == "recipe.unknown-key"
+
+
+def test_a_plan_shows_why_and_how_and_writes_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "w"
+    done = invoke("train", "--plan", "--json", INVOKE_LLAVAKIT_WORKSPACE=str(root))
+    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
+    assert stages["train"]["action"] == "run"
+    assert stages["train"]["reason"] == "not made yet"
+    assert stages["compare"]["action"] == "not needed"
+    assert stages["train"]["command"].startswith("docker run ")
+    assert "--network none" in stages["train"]["command"]
+    assert not root.exists()
+
+
+def test_runs_of_an_empty_workspace(tmp_path: Path) -> None:
+    assert json.loads(invoke("runs", "--json", "--workspace", str(tmp_path)).stdout) == []
+    assert "invoke demo" in invoke("runs", "--workspace", str(tmp_path)).stdout
+
+
+def test_clean_names_what_it_would_delete_and_spares_weights_and_runs(tmp_path: Path) -> None:
+    for name in ("models/tiny-0/x", "runs/tiny-0/run.json", "cache/answers-0.json",
+                 "models/.tiny-1.partial/x"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    words = ("clean", "--workspace", str(tmp_path))
+    asked = invoke(*words)
+    assert asked.returncode == 2
+    assert "answers-0.json" in asked.stdout
+    assert (tmp_path / "cache" / "answers-0.json").exists()
+    assert invoke(*words, "--yes").returncode == 0
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left >= {"models/tiny-0/x", "runs/tiny-0/run.json"}
+    assert not any("answers" in name or "partial" in name for name in left)
