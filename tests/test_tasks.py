@@ -82,7 +82,7 @@ def test_a_plan_shows_why_and_how_and_writes_nothing(tmp_path: Path) -> None:
     assert stages["train"]["action"] == "run"
     assert stages["train"]["reason"] == "not made yet"
     assert stages["compare"]["action"] == "not needed"
-    assert stages["train"]["command"].startswith("docker run ")
+    assert "docker run --rm " in stages["train"]["command"]
     assert "--network none" in stages["train"]["command"]
     assert not root.exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -34,16 +35,24 @@ def connect(timeout: float = 60.0) -> docker.DockerClient:
     ``permission-denied``.
     """
     environment = dict(os.environ)
-    environment.setdefault("DOCKER_HOST", _context_address())
+    address = environment.setdefault("DOCKER_HOST", _context_address())
     try:
+        _knock(address, timeout)
         client = docker.from_env(environment=environment, timeout=math.ceil(timeout))
         client.api.timeout = REQUEST_SECONDS
         return client
     except (DockerException, OSError) as error:
-        found = translate(error, address=environment["DOCKER_HOST"])
-        if found.name in ("no-daemon", "permission-denied"):
-            raise found from None
-        raise EngineError("no-daemon", why=str(error), **found.params) from None
+        denied = translate(error, address=address).name == "permission-denied"
+        name = "permission-denied" if denied else "no-daemon"
+        raise EngineError(name, why=str(error), address=address) from None
+
+
+def _knock(address: str, timeout: float) -> None:
+    """Fail at once, and with nothing left open, where no one listens on the engine's socket."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(timeout)
+            knock.connect(address.removeprefix("unix://"))
 
 
 def _context_address() -> str:

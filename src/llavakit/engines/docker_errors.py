@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from llavakit.errors import EngineError
 
-TABLE: tuple[tuple[str, str], ...] = (
+ANSWERS: tuple[tuple[str, str], ...] = (
     ("could not select device driver", "no-gpu-support"),
     ("cdi device injection failed", "no-gpu-support"),
     ("unresolvable cdi devices", "no-gpu-support"),
@@ -16,28 +14,29 @@ TABLE: tuple[tuple[str, str], ...] = (
     ("bind source path does not exist", "mount-missing"),
     ("no space left on device", "disk-full"),
     ("executable file not found", "bad-image"),
-    ("no such image", "image-missing"),
+)
+"""Part of an engine's answer in lower case, and the error that it means; the first counts."""
+NO_ANSWER: tuple[tuple[str, str], ...] = (
     ("permission denied", "permission-denied"),
     ("permissionerror", "permission-denied"),
     ("error while fetching server api version", "no-daemon"),
     ("connection refused", "no-daemon"),
     ("connection aborted", "no-daemon"),
+    ("read timed out", "no-daemon"),
 )
-"""Part of the raw text in lower case, and the error that it means; the first that fits counts."""
+"""The same for what the SDK says when it could not ask."""
 
 
-def translate(error: Exception, **params: Any) -> EngineError:
+def translate(error: Exception, **params: object) -> EngineError:
     """The EngineError for what the SDK raised; ``request-failed`` for a text that is not known.
 
     ``params`` fill the messages' placeholders: address, image, gpus, job, path.
     """
+    why = str(error)
+    table = NO_ANSWER
+    if isinstance(error, APIError):
+        why, table = str(error.explanation or error), ANSWERS
+    name = next((name for part, name in table if part in why.lower()), "request-failed")
     if isinstance(error, ImageNotFound):
         name = "image-missing"
-    else:
-        raw = str(error).lower()
-        name = next((name for part, name in TABLE if part in raw), "request-failed")
-    why = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
-    return EngineError(name, why=str(why), **params)
-
-
-__all__ = ["TABLE", "APIError", "DockerException", "translate"]
+    return EngineError(name, why=why, **params)

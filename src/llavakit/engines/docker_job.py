@@ -23,8 +23,9 @@ WAIT_SECONDS = 10.0
 """One request's time-out while waiting; it limits the request, never the container."""
 PATIENCE_SECONDS = 60.0
 """How long an engine may be away (a restart) before waiting for it is given up."""
-LOG_SECONDS = 2.0
+LOG_SECONDS = 10.0
 """A silent stream is checked against the container's state this often."""
+POLL_SECONDS = 0.05
 LOST = (requests.ConnectionError, requests.ReadTimeout)
 """What a request's time-out, and an engine that went away, look like: either of them."""
 
@@ -104,14 +105,30 @@ class DockerJob:
         return self._container.status in ("running", "paused", "restarting", "removing")
 
     def _read(self, chunks: queue.SimpleQueue[bytes | None]) -> None:
-        # The stream ends without a word when the container is killed; the outcome is wait()'s.
+        # A stream that follows may end early, without a word, and it often lacks a last line that
+        # has no newline (seen with 20.10): read again from where it stopped, until all is there.
+        received, ended = 0, False
         try:
-            for chunk in self._container.logs(stream=True, follow=True):
-                chunks.put(chunk)
+            while not ended:
+                ended = not self._is_running()
+                received = self._read_from(received, not ended, chunks)
+                time.sleep(POLL_SECONDS)
         except (APIError, requests.RequestException, OSError):
-            pass
+            pass  # what went wrong is for wait() to say
         finally:
             chunks.put(None)
+
+    def _read_from(
+        self, position: int, follow: bool, chunks: queue.SimpleQueue[bytes | None]
+    ) -> int:
+        skip = position
+        for chunk in self._container.logs(stream=True, follow=follow):
+            new = chunk[skip:]
+            skip -= min(skip, len(chunk))
+            position += len(new)
+            if new:
+                chunks.put(new)
+        return position
 
     def _split(self, chunks: queue.SimpleQueue[bytes | None]) -> Iterator[str]:
         splitter = LineSplitter()

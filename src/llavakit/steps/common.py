@@ -48,15 +48,13 @@ def run(step: str, body: Body, arguments: Arguments, argv: Sequence[str] | None 
     """Run one step and return its exit status; see the module's docstring."""
     args = _parse(step, arguments, argv)
     events = EventWriter(args.run, step)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     try:
         events.emit("started")
         recipe = recipes.load(args.recipe)
         body(Job(step, recipe, args.run, args.key, args, events))
-    except KitError as error:
-        return say_last(error)
     except (Exception, KeyboardInterrupt) as error:
-        return say_last(_translate(error, step, args.run))
+        return say_last(translate(error, step, args.run))
     events.emit("finished")
     return _flush()
 
@@ -78,8 +76,8 @@ def _parse(step: str, arguments: Arguments, argv: Sequence[str] | None) -> argpa
     return parser.parse_args(argv)
 
 
-def _translate(error: BaseException, step: str, folder: Path) -> KitError:
-    """A foreign error as one of ours; the traceback of what nobody foresaw goes to the log."""
+def translate(error: BaseException, step: str, folder: Path) -> KitError:
+    """Any error as one of ours; the traceback of what nobody foresaw goes to the log."""
     known = explain(error, step, folder)
     if known is not None:
         return known
@@ -94,7 +92,7 @@ def _translate(error: BaseException, step: str, folder: Path) -> KitError:
     )
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
+def stop(signum: int, frame: FrameType | None) -> None:
     """SIGTERM unwinds like Ctrl-C, so that nothing half-written stays."""
     raise KeyboardInterrupt
 

@@ -16,6 +16,7 @@ from llavakit.errors import WeightsError
 from llavakit.locks import StepLock, write_json
 from llavakit.steps import adapters, common, outputs, weights
 from llavakit.steps.common import Job
+from llavakit.steps.device import has_gpu
 from llavakit.steps.train import CONFIG, argv_of
 
 
@@ -42,11 +43,10 @@ def _pretrained(models: Path, folder: Path) -> None:
 
 def _finetuned(trained: Path, folder: Path) -> None:
     checkpoint = _verified_checkpoint(trained)
-    import torch
     from xtuner.tools.model_converters import pth_to_hf
 
     argv = ["pth_to_hf", (trained / CONFIG).as_posix(), checkpoint.as_posix(), folder.as_posix()]
-    if not torch.cuda.is_available():
+    if not has_gpu():
         argv.append("--fp32")
     with argv_of(argv):
         pth_to_hf.main()

@@ -14,6 +14,7 @@ from llavakit.errors import WeightsError
 from llavakit.recipe import Recipe
 from llavakit.steps import adapters, weights
 from llavakit.steps.conversations import IMAGE_TOKEN
+from llavakit.steps.device import has_gpu
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,10 +106,9 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPVisionModel, LlamaForCausalLM
     from xtuner.utils import PROMPT_TEMPLATE
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.float32
-    if device.type == "cuda":
-        dtype = getattr(torch, recipe.train.llm_dtype)
+    gpu = has_gpu()
+    device = torch.device("cuda" if gpu else "cpu")
+    dtype = getattr(torch, recipe.train.llm_dtype) if gpu else torch.float32
     plain: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     safe = {**plain, "use_safetensors": True, "torch_dtype": dtype}
     try:

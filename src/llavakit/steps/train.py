@@ -18,6 +18,7 @@ from llavakit.errors import StepError
 from llavakit.locks import StepLock, write_atomic, write_json
 from llavakit.steps import checkpoints, common, outputs, plan
 from llavakit.steps.common import Job
+from llavakit.steps.device import has_gpu
 from llavakit.steps.history import History, make_hook
 from llavakit.steps.plan import Machine, Plan
 from llavakit.workspace import busy
@@ -63,9 +64,7 @@ def _begin(folder: Path, key: str) -> None:
 
 
 def _machine() -> Machine:
-    import torch
-
-    return Machine(torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1")))
+    return Machine(has_gpu(), int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Checkpoint | None:

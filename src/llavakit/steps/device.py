@@ -1,0 +1,19 @@
+"""Where a step computes: on the GPU if there is one, else on the CPU."""
+
+from __future__ import annotations
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a GPU. Without one the process is set to a single CPU thread.
+
+    Sums are split by the number of threads, so that one thread gives the same bits on every host;
+    and models small enough to be trained on a CPU gain nothing from more: an iteration of the tiny
+    recipe takes 0.07 s with one thread and with two, and ten times as long with two when another
+    process wants the second core.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return True
+    torch.set_num_threads(1)
+    return False

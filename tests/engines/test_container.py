@@ -1,0 +1,170 @@
+"""What needs no engine: options, command lines, GPUs, mounts and lines."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llavakit.engines import gpus
+from llavakit.engines.base import Job, Limits, Mount
+from llavakit.engines.container import ContainerSpec
+from llavakit.engines.gpus import GpuAccess
+from llavakit.engines.lines import LineSplitter
+from llavakit.engines.mounts import make_folder, make_link
+from llavakit.engines.redact import is_secret
+from llavakit.errors import EngineError
+
+FULL = Job(
+    "train",
+    ("-m", "package.module", "--name", "a b"),
+    Path("/w/my, work"),
+    env={"A": "1", "HF_TOKEN": "s3cret"},
+    mounts=(Mount(Path("/srv/weights"), "inputs/weights"),),
+    gpus="0,1",
+    network=True,
+    limits=Limits(memory_bytes=2**30, pids=100, shm_bytes=2**20),
+    labels={"run": "r 1"},
+    interactive=True,
+)
+
+
+def test_the_sdk_gets_every_protection():
+    options = ContainerSpec(Job("j", ("-V",), Path("/w")), "image", (7, 8)).options()
+    assert options["read_only"] is True
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges:true"]
+    assert options["network_mode"] == "none"
+    assert options["use_config_proxy"] is False
+    assert options["user"] == "7:8"
+    assert options["pids_limit"] == 4096
+    assert options["init"] is True
+    assert options["tmpfs"]["/tmp"].startswith("rw,noexec")
+    assert options["environment"]["HOME"] == "/tmp"
+    assert options["device_requests"] == []
+    assert "auto_remove" not in options
+    assert options["mounts"][0]["Type"] == "bind"
+
+
+def test_the_command_line_says_all_of_it():
+    spec = ContainerSpec(FULL, "image:1", (7, 8), GpuAccess.CDI, "host")
+    words = shlex.split(spec.run_line().split(" && ")[-1])
+    options, argv = words[: words.index("image:1")], words[words.index("image:1") + 1 :]
+    assert argv == list(FULL.argv)
+    pairs = set(pairwise(options))
+    for pair in [
+        ("--entrypoint", "python"),
+        ("--workdir", "/workspace"),
+        ("--user", "7:8"),
+        ("--mount", 'type=bind,"source=/w/my, work",target=/workspace'),
+        ("--mount", "type=bind,source=/srv/weights,target=/workspace/inputs/weights,readonly"),
+        ("--cap-drop", "ALL"),
+        ("--security-opt", "no-new-privileges:true"),
+        ("--network", "bridge"),
+        ("--pids-limit", "100"),
+        ("--memory", str(2**30)),
+        ("--memory-swap", str(2**30)),
+        ("--shm-size", str(2**20)),
+        ("--userns", "host"),
+        ("--device", "nvidia.com/gpu=0"),
+        ("--device", "nvidia.com/gpu=1"),
+        ("--env", "HF_TOKEN"),
+        ("--env", "A=1"),
+        ("--label", "io.llavakit.run=r 1"),
+        ("--label", "io.llavakit=job"),
+    ]:
+        assert pair in pairs
+    assert {"--rm", "--init", "--interactive", "--read-only"} <= set(options)
+    assert "s3cret" not in spec.run_line()
+
+
+def test_images_that_ask_for_every_gpu_get_none():
+    cuda = Job("j", (), Path("/w"), gpus="none")
+    assert ContainerSpec(cuda, "i", (1, 1)).environment["NVIDIA_VISIBLE_DEVICES"] == "void"
+    some = Job("j", (), Path("/w"), gpus="0")
+    by_runtime = ContainerSpec(some, "i", (1, 1), GpuAccess.RUNTIME)
+    assert "NVIDIA_VISIBLE_DEVICES" not in by_runtime.environment
+
+
+def write_spec(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_cdi_needs_the_engine_and_a_spec(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    nvidia = write_spec(tmp_path / "cdi", "n.yaml", 'cdiVersion: "0.6.0"\nkind: nvidia.com/gpu\n')
+    json = write_spec(tmp_path / "json", "n.json", '{"kind": "nvidia.com/gpu", "devices": []}')
+    other = write_spec(tmp_path / "other", "o.yaml", "kind: example.com/device\n")
+    runtimes = {"Runtimes": {"runc": {}, "nvidia": {}}}
+    assert gpus.access({"CDISpecDirs": [str(nvidia)]}) is GpuAccess.CDI
+    assert gpus.access({"CDISpecDirs": [str(json)], **runtimes}) is GpuAccess.CDI
+    assert gpus.access({"CDISpecDirs": [str(other), "/nowhere"]}) is GpuAccess.NONE
+    assert gpus.access({"CDISpecDirs": [str(other)], **runtimes}) is GpuAccess.RUNTIME
+    assert gpus.access({"CDISpecDirs": []}) is GpuAccess.NONE
+    assert gpus.access({}) is GpuAccess.NONE
+    device = {"Source": "cdi", "ID": "nvidia.com/gpu=0"}
+    assert gpus.access({"DiscoveredDevices": [device]}) is GpuAccess.CDI
+
+
+def test_gpu_requests():
+    assert gpus.device_requests("none", GpuAccess.CDI) == []
+    [cdi] = gpus.device_requests("0,2", GpuAccess.CDI)
+    assert (cdi["Driver"], cdi["DeviceIDs"]) == ("cdi", ["nvidia.com/gpu=0", "nvidia.com/gpu=2"])
+    [every] = gpus.device_requests("all", GpuAccess.RUNTIME)
+    assert (every["Count"], every["Capabilities"]) == (-1, [["gpu"]])
+    [some] = gpus.device_requests("1", GpuAccess.RUNTIME)
+    assert (some["Count"], some["DeviceIDs"]) == (0, ["1"])
+    assert gpus.arguments("all", GpuAccess.RUNTIME) == ["--gpus", "all"]
+
+
+@given(st.text(alphabet="ab图\r\n🦙"), st.lists(st.integers(0, 60)))
+def test_lines_do_not_depend_on_where_the_bytes_are_cut(text, cuts):
+    data = text.encode()
+    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    splitter = LineSplitter()
+    lines = []
+    for start, end in pairwise(borders):
+        lines += splitter.feed(data[start:end])
+    lines += splitter.close()
+    whole = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    assert lines == (whole if whole[-1] else whole[:-1])
+
+
+def test_each_engine_replaces_what_the_other_left(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    work = Job("j", (), tmp_path / "w")
+    work.workspace.mkdir()
+    mount = Mount(source, "inputs/a")
+    place = work.workspace / "inputs/a"
+    make_link(work, mount)
+    assert place.resolve() == source
+    make_folder(work, mount, None)
+    assert place.is_dir() and not place.is_symlink()
+    make_link(work, mount)
+    make_link(work, mount)
+    assert place.resolve() == source
+    make_link(work, Mount(place.parent, "inputs"))  # it is there already: nothing to do
+    assert place.parent.is_dir() and not place.parent.is_symlink()
+
+
+def test_a_link_does_not_replace_a_folder_with_something_in_it(tmp_path):
+    work = Job("j", (), tmp_path)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs/mine").touch()
+    with pytest.raises(EngineError) as caught:
+        make_link(work, Mount(tmp_path / "source", "inputs"))
+    assert caught.value.id == "engine.mount-blocked"
+    assert (tmp_path / "inputs/mine").exists()
+
+
+def test_secrets_by_their_names():
+    assert all(map(is_secret, ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "https_proxy", "PASSWORD")))
+    assert not any(map(is_secret, ("HF_ENDPOINT", "RANK", "TOKENIZERS_PARALLELISM")))

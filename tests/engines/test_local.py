@@ -1,0 +1,132 @@
+"""The local engine alone: its environment, its notes, its ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llavakit.engines import processes
+from llavakit.engines.base import Job
+from llavakit.engines.local import LocalEngine
+from llavakit.engines.processes import JOBS_FOLDER, Note, started
+from llavakit.errors import EngineError
+
+PRINT = "import os, json; print(json.dumps(dict(os.environ)))"
+
+
+@pytest.fixture
+def engine(workspace: Path) -> LocalEngine:
+    return LocalEngine(Path(sys.executable), Path("/kit/src"), workspace=workspace)
+
+
+def environment(engine: LocalEngine, workspace: Path, **options: object) -> dict[str, str]:
+    running = engine.start(Job("env", ("-c", PRINT), workspace, **options))
+    [line] = running.lines()
+    assert running.wait().exit_code == 0
+    return json.loads(line)
+
+
+def test_nothing_of_the_callers_gets_in(engine, workspace, monkeypatch):
+    for name in ("AWS_SECRET_ACCESS_KEY", "PYTHONSTARTUP", "LD_LIBRARY_PATH", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.delenv("TMPDIR", raising=False)
+    env = environment(engine, workspace)
+    assert set(env) - {"LC_CTYPE"} == {
+        *("PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONNOUSERSITE"),
+        *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "CUDA_VISIBLE_DEVICES"),
+    }
+    assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+    assert env["PYTHONPATH"] == "/kit/src"
+    assert env["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_job_with_a_network_gets_the_proxy_and_no_offline_variable(
+    engine, workspace, monkeypatch
+):
+    monkeypatch.setenv("https_proxy", "http://proxy.invalid:1")
+    env = environment(engine, workspace, network=True)
+    assert env["https_proxy"] == "http://proxy.invalid:1"
+    assert "HF_HUB_OFFLINE" not in env
+
+
+@pytest.mark.parametrize(
+    ("gpus", "outside", "inside"),
+    [("none", "3", ""), ("0,1", "3", "0,1"), ("all", "3", "3"), ("all", None, None)],
+)
+def test_gpus(engine, workspace, monkeypatch, gpus, outside, inside):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if outside:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outside)
+    assert environment(engine, workspace, gpus=gpus).get("CUDA_VISIBLE_DEVICES") == inside
+
+
+def test_no_python(workspace):
+    engine = LocalEngine(workspace / "no/python", Path("/kit/src"))
+    with pytest.raises(EngineError) as caught:
+        engine.start(Job("j", (), workspace))
+    assert caught.value.id == "engine.cannot-start"
+    assert list((workspace / JOBS_FOLDER).iterdir()) == []
+
+
+def test_no_workspace(engine, tmp_path):
+    with pytest.raises(EngineError) as caught:
+        engine.start(Job("j", (), tmp_path / "nowhere"))
+    assert caught.value.id == "engine.mount-missing"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_note_that_cannot_be_written_ends_the_job(engine, workspace, monkeypatch):
+    pids = []
+
+    def fail(note: Note, folder: Path) -> None:
+        pids.append(note.pid)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Note, "write", fail)
+    with pytest.raises(OSError, match="No space"):
+        engine.start(Job("j", ("-c", "import time; time.sleep(60)"), workspace))
+    assert started(pids[0]) == ""
+    assert list((workspace / JOBS_FOLDER).iterdir()) == []
+
+
+def test_another_process_with_the_jobs_number_is_not_the_job(engine, workspace):
+    folder = workspace / JOBS_FOLDER
+    folder.mkdir(parents=True)
+    note = Note.of("llavakit-old-1", os.getpid(), {"run": "1"})
+    assert note.alive
+    Note(**{**vars(note), "started": "1"}).write(folder)
+    (folder / "llavakit-old-1.log").touch()
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    assert engine.find({"run": "1"}) == []
+
+
+def test_sweep_takes_only_what_nobody_waits_for(engine, workspace):
+    folder = workspace / JOBS_FOLDER
+    folder.mkdir(parents=True)
+    running = engine.start(Job("mine", ("-c", "pass"), workspace))
+    list(running.lines())
+    gone = {**vars(Note.of("llavakit-old-1", os.getpid(), {})), "started": "1"}
+    Note(**{**gone, "client_started": "1"}).write(folder)
+    (folder / "llavakit-old-1.log").touch()
+    assert engine.sweep() == ["llavakit-old-1"]
+    assert {path.stem for path in folder.iterdir()} == {running.id}
+    running.wait()
+
+
+def test_start_times(monkeypatch):
+    assert started(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+        assert started(process.pid) == ""
+
+
+def test_memory_is_blamed_only_when_the_kernel_says_so(engine, workspace, monkeypatch):
+    kills = iter([5, 6])
+    monkeypatch.setattr(processes, "oom_kills", lambda: next(kills))
+    running = engine.start(Job("j", ("-c", "import os; os.kill(os.getpid(), 9)"), workspace))
+    assert running.wait().out_of_memory is True

@@ -1,0 +1,75 @@
+"""What a person sees, and what a program reads."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from llavakit.errors import DataError
+from llavakit.events import Event
+from llavakit.host import console
+from llavakit.host.console import Screen, describe
+
+
+def iteration(number: int, **more: object) -> Event:
+    return Event(
+        "iteration", "train", 0.0, {"n": number, "of": 9, "loss": 1.25, "lr": 1e-3, **more}
+    )
+
+
+def test_progress_goes_to_standard_error_and_results_to_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen()
+    screen.say("train", "going [on] 训练")
+    screen.result({"a": 1}, text="the result")
+    out, err = capsys.readouterr()
+    assert out == "the result\n"
+    assert err.split() == ["train", "going", "[on]", "训练"]
+
+
+def test_json_is_the_only_thing_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(json_output=True)
+    screen.say("train", "x")
+    screen.result({"答": 1}, text="not shown")
+    assert json.loads(capsys.readouterr().out) == {"答": 1}
+
+
+def test_a_failure_says_what_why_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(lang="zh").failure(DataError("no-file", why="raw\ntext", file="x.json", folder="d"))
+    err = capsys.readouterr().err
+    assert "数据文件夹中没有 x.json。" in err
+    assert "    raw\n    text\n" in err
+    assert "-> 请修改配方中的 data.file。" in err
+
+
+def test_an_iteration_is_told_in_a_few_words() -> None:
+    assert describe(iteration(3)) == "iteration 3/9  loss 1.2500"
+    assert describe(iteration(3, memory_mib=100)).endswith("GPU 100 MiB")
+
+
+def test_without_a_terminal_progress_is_told_now_and_then_and_at_the_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with Screen().progress("train") as progress:
+        for number in range(1, 10):
+            clock[0] += console.PLAIN_SECONDS / 3
+            progress.show(iteration(number))
+    told = [line.split()[2] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["3/9", "6/9", "9/9"]
+
+
+def test_a_note_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen().progress("train") as progress:
+        progress.show(Event("note", "train", 0.0, {"text": "goes on from iteration 40"}))
+    assert "goes on from iteration 40" in capsys.readouterr().err
+
+
+def test_numbers_stand_right_and_fixed_columns_are_not_broken() -> None:
+    made = console.table("t", ("=run", "#score", "words"), [("tiny-1", "0.5", "[red] a")])
+    assert [column.justify for column in made.columns] == ["left", "right", "left"]
+    assert [column.no_wrap for column in made.columns] == [True, True, False]

@@ -1,0 +1,55 @@
+"""doctor: what it says of hosts that lack something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from llavakit.engines import choose, venv
+from llavakit.engines import docker as docker_engine
+from llavakit.errors import EngineError, EnvironmentError_
+from llavakit.host import doctor, settings
+from llavakit.host.console import Screen
+from llavakit.host.settings import KIT
+
+DEFAULTS: dict[str, Any] = yaml.safe_load((KIT / "invoke.yaml").read_text())["llavakit"]
+
+
+@pytest.fixture
+def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without a Docker Engine and without a Python 3.10."""
+
+    def no_daemon(*_: object, **__: object) -> None:
+        raise EngineError("no-daemon", why="refused", address="unix:///x.sock")
+
+    def no_python(*_: object, **__: object) -> None:
+        raise EnvironmentError_("no-python")
+
+    monkeypatch.setattr(docker_engine, "connect", no_daemon)
+    monkeypatch.setattr(venv, "find_python", no_python)
+
+
+def test_a_host_where_nothing_can_run_fails_with_remedies(
+    nothing: None, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    made = settings.resolve(DEFAULTS, {"workspace": str(tmp_path)})
+    assert doctor.report(made, Screen(json_output=True)) == 1
+    found = {check["id"]: check for check in yaml.safe_load(capsys.readouterr().out)}
+    assert found["engine-docker"]["status"] == "warn"
+    assert "unix:///x.sock" in found["engine-docker"]["found"]
+    assert found["engine"]["status"] == "fail"
+    assert all(check["remedy"] for check in found.values() if check["status"] in ("warn", "fail"))
+
+
+def test_every_check_has_an_id_of_its_own(tmp_path: Any) -> None:
+    made = settings.resolve(DEFAULTS, {"workspace": str(tmp_path)})
+    ids = [check(made).id for check in doctor.CHECKS]
+    assert len(set(ids)) == len(ids) == 6
+
+
+def test_auto_falls_back_to_local_and_says_why(nothing: None) -> None:
+    choice = choose.choose("auto")
+    assert choice.name == "local"
+    assert "unix:///x.sock" in choice.why

@@ -1,0 +1,68 @@
+"""The comparison as a table and as a verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from llavakit import recipe as recipes
+from llavakit.host import plan, results
+from llavakit.host.settings import KIT
+
+
+def content(before: float, after: float, swapped: float | None = 0.1, **row: Any) -> dict[str, Any]:
+    side = {"answer": "a\x1b[31m\ufffd\n b", "rouge_l": 0.5, "exact": False}
+    rows = [{"image": "x/boat.png", "question": "What?", "before": side, "after": side, **row}]
+    means = {"before": {"rouge_l": before}, "after": {"rouge_l": after}}
+    if swapped is not None:
+        means["swapped"] = {"rouge_l": swapped}
+    return {"rows": rows, "means": means}
+
+
+def shown(body: dict[str, Any], width: int = 80) -> str:
+    console = Console(width=width, record=True)
+    console.print(results.comparison_table(body, "tiny-1"))
+    return console.export_text()
+
+
+def tiny() -> plan.Plan:
+    recipe = recipes.load(KIT / "configs" / "recipes" / "tiny.yaml")
+    return plan.make(recipe, kit=KIT, lock_sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("scores", "met"),
+    [
+        ((0.0, 1.0, 0.1), [True, True, True]),
+        ((0.2, 1.0, 0.1), [False, True, True]),
+        ((0.0, 0.8, 0.1), [True, False, True]),
+        ((0.0, 1.0, 0.6), [True, True, False]),
+        ((0.15, 0.9, 0.5), [True, True, True]),
+    ],
+)
+def test_the_verdict_holds_the_scores_against_the_recipe(
+    scores: tuple[float, float, float], met: list[bool]
+) -> None:
+    assert [each for _, each in results.verdict(tiny(), content(*scores))] == met
+
+
+def test_what_was_not_asked_is_not_judged() -> None:
+    assert len(results.verdict(tiny(), content(0, 1, None))) == 2
+
+
+def test_a_common_question_stands_once() -> None:
+    text = shown(content(0.1, 0.9))
+    assert text.count("What?") == 1
+    assert "0.90" in text
+
+
+def test_control_codes_of_an_untrained_model_never_reach_the_terminal() -> None:
+    text = shown(content(0.1, 0.9))
+    assert "\x1b" not in text
+    assert "\ufffd" not in text
+
+
+def test_a_table_fits_a_narrow_terminal() -> None:
+    assert max(len(line) for line in shown(content(0.1, 0.9), width=60).splitlines()) <= 60

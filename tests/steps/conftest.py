@@ -1,0 +1,130 @@
+"""Steps as the host starts them: real processes of this Python, in a workspace of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llavakit import recipe
+from llavakit.errors import KitError, from_wire
+from llavakit.locks import write_json
+
+KIT = Path(__file__).resolve().parents[2]
+SAMPLE = KIT / "data" / "sample"
+THIRD_PARTY = (
+    "accelerate bitsandbytes datasets deepspeed mmengine peft pkg_resources tokenizers torch "
+    "transformers xtuner"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The environment has pytest and no plugin: its ``timeout`` must not be an unknown key."""
+    if importlib.util.find_spec("pytest_timeout") is None:
+        parser.addini("timeout", "seconds; without the plugin nothing enforces them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors in our code; those of the pinned packages are what they are."""
+    for name in THIRD_PARTY.split():
+        config.addinivalue_line("filterwarnings", f"ignore:::{name}")
+
+
+@dataclass
+class Done:
+    """How a step ended."""
+
+    rc: int
+    output: str
+
+    @property
+    def error(self) -> KitError:
+        found = from_wire(self.output.splitlines()[-1])
+        assert found is not None, self.output[-3000:]
+        return found
+
+
+@dataclass
+class Bench:
+    """A workspace with one run, and the steps in it."""
+
+    root: Path
+    run: str = "runs/r"
+    key: str = "0a1b"
+
+    def prepare(self, *overrides: str, source: Path = SAMPLE) -> Bench:
+        (self.root / self.run / "logs").mkdir(parents=True)
+        (self.root / "inputs").mkdir(exist_ok=True)
+        if not (self.root / "inputs" / "data").exists():
+            (self.root / "inputs" / "data").symlink_to(source)
+        tiny = recipe.load(KIT / "configs" / "recipes" / "tiny.yaml", overrides)
+        write_json(self.root / self.run / "recipe.json", tiny.resolved())
+        return self
+
+    def argv(self, step: str, *args: str) -> list[str]:
+        own = ["--run", self.run, "--key", self.key] if step != "chat" else []
+        head = [sys.executable, "-m", f"llavakit.steps.{step}"]
+        return [*head, "--recipe", f"{self.run}/recipe.json", *own, *args]
+
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(KIT / "src"), "HF_HUB_OFFLINE": "1"}
+
+    def start(self, step: str, *args: str, **more: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.argv(step, *args), cwd=self.root, env=self.env(), text=True, **more
+        )
+
+    def step(self, step: str, *args: str) -> Done:
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with self.start(step, *args, **pipe) as process:
+            output, _ = process.communicate(timeout=300)
+        (self.root / self.run / "logs" / f"{step}.log").write_text(output)
+        return Done(process.returncode, output)
+
+    def must(self, step: str, *args: str) -> None:
+        done = self.step(step, *args)
+        assert done.rc == 0, f"{step}: {done.output[-3000:]}"
+
+    def make_inputs(self) -> Bench:
+        self.must("models", "--out", "models/m", "--text", "inputs/data")
+        self.must("data", "--source", "inputs/data", "--out", "data/d")
+        return self
+
+    def train(self) -> Done:
+        return self.step("train", "--weights", "models/m", "--data", "data/d")
+
+    def events(self) -> list[dict[str, Any]]:
+        lines = (self.root / self.run / "events.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.root / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[..., Bench]:
+    """Make a prepared workspace; arguments are overrides of the tiny recipe."""
+    return lambda *overrides, **more: Bench(tmp_path / "w 工作").prepare(*overrides, **more)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The whole job once, as the tiny recipe says."""
+    bench = Bench(tmp_path_factory.mktemp("chain") / "w 工作").prepare().make_inputs()
+    pair = ("--weights", "models/m", "--data", "data/d")
+    bench.must("train", *pair)
+    bench.must("convert", "--weights", "models/m", "--out", "cache/pretrained")
+    bench.must("convert", *pair, "--trained", "runs/r/train", "--out", "runs/r/tuned")
+    bench.must("ask", *pair, "--tuned", "cache/pretrained", "--out", "cache/before.json")
+    bench.must("ask", *pair, "--tuned", "runs/r/tuned", "--out", "runs/r/answers.json")
+    bench.must("compare", "--before", "cache/before.json", "--after", "runs/r/answers.json",
+               "--out", "runs/r/comparison.json")  # fmt: skip
+    return bench
