@@ -21,7 +21,9 @@ ARG UV_DEFAULT_INDEX
 WORKDIR /build
 COPY docker/apt-build.in docker/installer.lock docker/build.lock docker/requirements.lock \
      docker/removals.txt docker/trim ./
-RUN /usr/share/llavakit/apt-install apt-build.in \
+# A fixed hash seed makes what is built from source and compiled the same in every build.
+RUN export PYTHONHASHSEED=0 \
+ && /usr/share/llavakit/apt-install apt-build.in \
  && python3.10 -m venv /build/installer \
  && /build/installer/bin/pip install -q --no-cache-dir --disable-pip-version-check \
       --only-binary :all: --require-hashes -r installer.lock \
@@ -66,6 +68,7 @@ ARG BASE_DIGEST=""
 ARG VERSION=""
 ARG REVISION=""
 ARG LOCK_SHA256=""
+ARG ENVIRONMENT_SHA256=""
 ARG SOURCE_SHA256=""
 LABEL org.opencontainers.image.title="llavakit" \
       org.opencontainers.image.description="LLaVA on Llama-3-8B, fine-tuned with XTuner 0.1.18" \
@@ -75,4 +78,5 @@ LABEL org.opencontainers.image.title="llavakit" \
       org.opencontainers.image.base.name="${BASE_NAME}" \
       org.opencontainers.image.base.digest="${BASE_DIGEST}" \
       io.llavakit.lock.sha256="${LOCK_SHA256}" \
+      io.llavakit.environment.sha256="${ENVIRONMENT_SHA256}" \
       io.llavakit.source.sha256="${SOURCE_SHA256}"

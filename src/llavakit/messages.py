@@ -239,6 +239,36 @@ TABLE: dict[str, Entry] = {
         ),
         Text("无法重新生成锁文件,原文件保持不变。", "请查看上面 uv 的输出。"),
     ),
+    "engine.build-failed": Entry(
+        Text(
+            "The image could not be built; this step failed: {step}\n{tail}",
+            "Repair what the last lines name and run `invoke build` again: it goes on from there.",
+        ),
+        Text(
+            "镜像构建失败,出错的步骤:{step}\n{tail}",
+            "请根据最后几行修正问题,再运行 `invoke build`,已完成的步骤不会重做。",
+        ),
+    ),
+    "engine.base-gone": Entry(
+        Text(
+            "The registry does not have the base image {base} (any more).",
+            "Name another with `invoke build --base IMAGE`, for example an archived copy of it.",
+        ),
+        Text(
+            "镜像仓库中没有(或已删除)基础镜像 {base}。",
+            "用 `invoke build --base 镜像` 指定另一个,例如事先存档的副本。",
+        ),
+    ),
+    "engine.build-no-network": Entry(
+        Text(
+            "The build reached no registry or package index.",
+            "Check the network; behind a proxy or for a mirror set HTTPS_PROXY, PIP_INDEX_URL.",
+        ),
+        Text(
+            "构建时无法连接镜像仓库或软件包索引。",
+            "请检查网络;如需代理或镜像源,请设置 HTTPS_PROXY、PIP_INDEX_URL。",
+        ),
+    ),
     "engine.none-usable": Entry(
         Text(
             "Neither engine can run here.",

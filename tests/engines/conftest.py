@@ -21,6 +21,8 @@ from llavakit.engines.processes import JOBS_FOLDER
 from llavakit.errors import EngineError
 
 SRC = Path(__file__).parents[2] / "src"
+REQUIRED = "LLAVAKIT_TEST_REQUIRE_DOCKER"
+"""Set where a missing Docker Engine is a failure, not a reason to skip (CI)."""
 IMAGES = ("llavakit:dev", "llavakit:latest")
 STAND_IN = "llavakit-standin-base:bookworm"
 STAND_IN_DOCKERFILE = f"""
@@ -34,7 +36,7 @@ def docker_client() -> Iterator[docker.DockerClient]:
     try:
         client = connect(timeout=5)
     except EngineError as error:
-        pytest.skip(f"{error.what()} ({error.why})")
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"{error.what()} {error.why}")
     yield client
     client.close()
 
@@ -48,7 +50,8 @@ def image(docker_client: docker.DockerClient) -> str:
         if tag and (tag in there or tag == named):
             return tag
     if STAND_IN not in there:
-        pytest.skip("no image with python here: run scripts/standin-base or invoke build")
+        reason = "no image with python here: run scripts/standin-base or invoke build"
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(reason)
     file = io.BytesIO(STAND_IN_DOCKERFILE.encode())
     docker_client.images.build(fileobj=file, tag="llavakit-engine-tests", rm=True)
     return "llavakit-engine-tests"
@@ -91,7 +94,9 @@ class Bench:
     def _containers(self) -> list[Any]:
         if self.client is None:
             return []
-        everything = self.client.containers.list(all=True, filters={"label": LABEL})
+        everything = self.client.containers.list(
+            all=True, filters={"label": LABEL}, ignore_removed=True
+        )
         return [
             container
             for container in everything

@@ -226,3 +226,11 @@ def test_describe_has_only_words(bench):
     described = bench.engine.describe()
     assert described["engine"] == bench.engine.name
     assert all(isinstance(value, str) for value in described.values())
+
+
+def test_a_job_with_a_network_has_one(bench):
+    code = "import os; print('eth0' in os.listdir('/sys/class/net'))"
+    lines, outcome = bench.run(code, network=True)
+    assert outcome.exit_code == 0
+    if bench.engine.name == "docker":  # the local engine's is the host's own, whatever it is called
+        assert lines == ["True"]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 
 from llavakit.engines.base import Guarantee, Job
 from llavakit.engines.docker import DockerEngine, connect, for_commands
@@ -29,11 +29,13 @@ def no_container_is_left(request):
         yield
         return
     client = request.getfixturevalue("docker_client")
-    before = {container.id for container in client.containers.list(all=True)}
+    before = {container.id for container in client.containers.list(all=True, ignore_removed=True)}
     yield
     mine = [
         container
-        for container in client.containers.list(all=True, filters={"label": "io.llavakit.test"})
+        for container in client.containers.list(
+            all=True, filters={"label": "io.llavakit.test"}, ignore_removed=True
+        )
         if container.id not in before
     ]
     assert mine == []
@@ -99,6 +101,18 @@ def test_texts_of_a_real_engine(docker_client, image, options, name, text):
     assert error.name == name
     assert text in error.why
     assert "Server Error" not in error.why  # the engine's words, not the SDK's
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'could not select device driver "" with capabilities: [[gpu]]',  # 20.10 and 26.1
+        'could not select device driver "cdi" with capabilities: []',  # 20.10
+        "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=7",  # 26.1
+    ],
+)
+def test_texts_about_gpus(text):
+    assert translate(APIError("500 Server Error", explanation=text)).id == "engine.no-gpu-support"
 
 
 @pytest.mark.engine
@@ -167,7 +181,7 @@ def test_sweep_removes_what_ended_without_its_client(docker_engine, workspace):
     running = docker_engine.start(job(workspace, labels={"test": "sweep"}))
     assert list(running.lines()) == ["ran"]
     time.sleep(0.3)
-    assert running.id in docker_engine.sweep()
+    assert docker_engine.sweep({"test": "sweep"}) == [running.id]
     outcome = running.wait()
     assert outcome.exit_code is None
     assert "removed" in outcome.detail

@@ -37,7 +37,7 @@ def test_nothing_of_the_callers_gets_in(engine, workspace, monkeypatch):
     monkeypatch.delenv("TMPDIR", raising=False)
     env = environment(engine, workspace)
     assert set(env) - {"LC_CTYPE"} == {
-        *("PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONNOUSERSITE"),
+        *("PATH", "HOME", "LANG", "LOGNAME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONNOUSERSITE"),
         *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "CUDA_VISIBLE_DEVICES"),
     }
     assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent)
@@ -113,7 +113,7 @@ def test_sweep_takes_only_what_nobody_waits_for(engine, workspace):
     gone = {**vars(Note.of("llavakit-old-1", os.getpid(), {})), "started": "1"}
     Note(**{**gone, "client_started": "1"}).write(folder)
     (folder / "llavakit-old-1.log").touch()
-    assert engine.sweep() == ["llavakit-old-1"]
+    assert engine.sweep({}) == ["llavakit-old-1"]
     assert {path.stem for path in folder.iterdir()} == {running.id}
     running.wait()
 

@@ -105,8 +105,12 @@ def test_no_network(tmp_path, monkeypatch):
 
 
 def test_full_disk(tmp_path):
-    """uv's own words when a write fails with ENOSPC."""
-    text = "error: Failed to write to the file\n  Caused by: No space left on device (os error 28)"
+    """uv's own words when the disk it installs to is full."""
+    text = (
+        "error: Failed to install: huggingface_hub-0.22.2-py3-none-any.whl\n"
+        "  cause: Failed to copy to `env/lib/python3.10/site-packages/huggingface_hub/x.py`\n"
+        "  cause: failed to copy file from x.py to .tmpG: No space left on device (os error 28)"
+    )
     assert venv._failure(text, tmp_path).id == "environment.disk-full"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from scripted import Play, Script, ScriptedEngine
+from host.scripted import Play, Script, ScriptedEngine
 
 from llavakit import recipe as recipes
 from llavakit import record, workspace

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import REQUIRED, Kit, docker_is_missing
+from real.command_line import REQUIRED, Kit, docker_is_missing
 
 pytestmark = [pytest.mark.environment, pytest.mark.engine]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import KIT, Kit
+from real.command_line import KIT, Kit
 
 pytestmark = pytest.mark.environment
 SAMPLE = KIT / "data" / "sample"
@@ -42,7 +42,7 @@ def own_data(folder: Path, change: str) -> str:
     ("change", "words"),
     [
         ("items[2]['image'] = 'images/missing.png'", "images/missing.png"),
-        ("items[1]['conversations'][0]['from'] = 'robot'", "robot"),
+        ("items[1]['conversations'][0]['from'] = 'robot'", "'human' or 'gpt'"),
         ("items[1]['conversations'].reverse()", "human"),
         ("items[0].pop('conversations')", "conversations"),
         ("items.clear()", "no conversation"),

@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from conftest import Kit, docker_is_missing
+from real.command_line import Kit, docker_is_missing
 
 pytestmark = pytest.mark.environment
 KILL_AT = 45
@@ -32,7 +33,7 @@ def kill_steps(kit: Kit) -> None:
         if not folder.isdigit():
             continue
         try:
-            words = open(f"/proc/{folder}/cmdline", "rb").read()  # noqa: PTH123, SIM115
+            words = Path("/proc", folder, "cmdline").read_bytes()
         except OSError:
             continue
         if b"llavakit.steps.train" in words and b"docker" not in words.split(b"\0")[0]:

@@ -109,6 +109,12 @@ class Bench:
         return json.loads((self.root / name).read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="session")
+def new_bench() -> type[Bench]:
+    """The class, for workspaces that outlive one test."""
+    return Bench
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Callable[..., Bench]:
     """Make a prepared workspace; arguments are overrides of the tiny recipe."""

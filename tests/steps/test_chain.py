@@ -48,7 +48,8 @@ def test_each_output_is_locked_with_the_given_key(chain, name):
 
 def test_no_path_of_this_machine_is_written(chain):
     texts = [*LOCKS, "runs/r/events.jsonl", "runs/r/train/config.py", "runs/r/answers.json",
-             "runs/r/train/history.json", "runs/r/tuned/llm_adapter/adapter_config.json"]  # fmt: skip
+             "runs/r/train/history.json",
+             "runs/r/tuned/llm_adapter/adapter_config.json"]  # fmt: skip
     for name in texts:
         assert str(chain.root.parent) not in (chain.root / name).read_text(), name
 

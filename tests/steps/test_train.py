@@ -16,14 +16,16 @@ import torch
 from llavakit.locks import write_json
 from llavakit.workspace import busy
 
-SHORT = ("data.repeat=20", "train.checkpoints.every=5", "train.evaluation=null")
+SHORT = ("data.repeat=20", "train.checkpoints.every=5")
 ITERATIONS = 20
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory, chain):
+def short(tmp_path_factory, chain, new_bench):
     """A run of 20 iterations that nothing interrupted."""
-    bench = type(chain)(tmp_path_factory.mktemp("short") / "w").prepare(*SHORT).make_inputs()
+    bench = new_bench(tmp_path_factory.mktemp("short") / "w").prepare(*SHORT)
+    shutil.copytree(chain.root / "models", bench.root / "models")
+    bench.must("data", "--source", "inputs/data", "--out", "data/d")
     done = bench.train()
     assert done.rc == 0, done.output[-3000:]
     return bench
@@ -79,17 +81,22 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(short, tmp_path):
     assert tensors(other) == tensors(short)
 
 
-def test_other_inputs_never_resume_from_what_is_there(short, tmp_path):
+def test_other_inputs_never_resume_and_xtuner_looks_at_its_answers(short, tmp_path):
     other = again(short, tmp_path)
     shutil.copytree(short.root / short.run / "train", other.root / other.run / "train")
     other.key = "ffff"
     recipe = other.json(f"{other.run}/recipe.json")
     recipe["train"]["learning_rate"] = 0.001
+    looks = {"every": 10, "image": "images/fish.png", "questions": ['Say "what" it\'s: 这是什么?']}
+    recipe["train"]["evaluation"] = looks
     write_json(other.root / other.run / "recipe.json", recipe)
     assert other.train().rc == 0
     old, new = (bench.json("runs/r/train/history.json") for bench in (short, other))
     assert old[0]["loss"] == new[0]["loss"]
     assert old[-1] != new[-1]
+    said = list((other.root / other.run / "train").glob("*/vis_data/eval_outputs_iter_*.txt"))
+    assert said
+    assert 'Say "what" it\'s: 这是什么?' in said[0].read_text(encoding="utf-8")
 
 
 def test_two_trainers_never_share_a_run(short):
@@ -160,7 +167,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(short, small_disk, 
     other = again(short, tmp_path)
     run = other.root / other.run
     (run / "logs").rmdir()
-    (run / "recipe.json").rename(small_disk / "recipe.json")
+    shutil.move(run / "recipe.json", small_disk / "recipe.json")
     run.rmdir()
     run.symlink_to(small_disk)
     (run / "logs").symlink_to(tmp_path)
@@ -169,8 +176,6 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(short, small_disk, 
     assert done.rc == 1
     assert list((run / "train").glob("*.pth")) == []
     assert not (run / "train/lock.json").exists()
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    assert other.train().rc == 0
 
 
 def test_models_and_data_on_a_full_disk_leave_no_folder(small_disk, bench):
@@ -190,7 +195,8 @@ def test_steps_say_why_on_a_log_that_takes_no_more(bench):
     """/dev/full as the log: the exit status is still the error's."""
     here = bench()
     (here.root / "inputs/data").unlink()
-    with Path("/dev/full").open("w") as full:
-        with here.start("data", "--source", "inputs/data", "--out", "data/d",
-                        stdout=full, stderr=full) as process:  # fmt: skip
-            assert process.wait(60) == 1
+    words = ("data", "--source", "inputs/data", "--out", "data/d")
+    with Path("/dev/full").open("w") as full, here.start(
+        *words, stdout=full, stderr=full
+    ) as process:  # fmt: skip
+        assert process.wait(60) == 1

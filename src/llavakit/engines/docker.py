@@ -13,6 +13,7 @@ from typing import Any
 import docker
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound
+from docker.models.containers import Container
 
 from llavakit.engines import gpus, mounts
 from llavakit.engines.base import Guarantee, Job, Running, check, new_id
@@ -134,26 +135,33 @@ class DockerEngine:
         return DockerJob(container, job.interactive, self._address)
 
     def find(self, labels: Mapping[str, str]) -> list[Running]:
-        wanted = [LABEL, *(f"{key}={value}" for key, value in own_labels(labels).items())]
-        containers = self._ask(self._client.containers.list, filters={"label": wanted})
         return [
             DockerJob(container, container.attrs["Config"]["OpenStdin"], self._address)
-            for container in containers
+            for container in self._containers(labels)
         ]
 
-    def sweep(self) -> list[str]:
+    def sweep(self, labels: Mapping[str, str]) -> list[str]:
         """Remove containers that ended after their client was killed; returns their names.
 
-        Not for a moment when another command may be starting or waiting for a job.
+        Not for a moment when another command may be starting or waiting for a job with ``labels``.
         """
-        filters = {"label": [LABEL], "status": list(ENDED)}
-        ended = self._ask(self._client.containers.list, all=True, filters=filters)
+        ended = self._containers(labels, all=True, status=list(ENDED))
         for container in ended:
             self._ask(container.remove, force=True, v=True)
         return [str(container.name) for container in ended]
 
     def command(self, job: Job) -> str:
         return self._spec(job).run_line()
+
+    def _containers(
+        self, labels: Mapping[str, str], *, all: bool = False, **filters: list[str]
+    ) -> list[Container]:
+        filters["label"] = [LABEL, *(f"{k}={v}" for k, v in own_labels(labels).items())]
+        # Without ignore_removed it fails when any container goes while it looks.
+        found: list[Container] = self._ask(
+            self._client.containers.list, all=all, filters=filters, ignore_removed=True
+        )
+        return found
 
     @cached_property
     def _info(self) -> dict[str, Any]:

@@ -26,6 +26,9 @@ NO_ANSWER: tuple[tuple[str, str], ...] = (
 )
 """The same for what the SDK says when it could not ask."""
 
+UNKNOWN: dict[str, object] = dict.fromkeys(("address", "image", "gpus", "job", "path"), "?")
+"""Every message can be filled in, whatever the caller knew."""
+
 
 def translate(error: Exception, **params: object) -> EngineError:
     """The EngineError for what the SDK raised; ``request-failed`` for a text that is not known.
@@ -39,4 +42,4 @@ def translate(error: Exception, **params: object) -> EngineError:
     name = next((name for part, name in table if part in why.lower()), "request-failed")
     if isinstance(error, ImageNotFound):
         name = "image-missing"
-    return EngineError(name, why=why, **params)
+    return EngineError(name, why=why, **(UNKNOWN | params))

@@ -155,10 +155,13 @@ class DockerJob:
 
     def _close_input(self) -> None:
         if self._input is not None:
-            raw = getattr(self._input, "_sock", self._input)
-            for handle in (self._input, raw):
-                with contextlib.suppress(OSError):
-                    handle.close()
+            # From the outside in: each part complains of being left open, or closed too early.
+            response = getattr(self._input, "_response", None)
+            raw = getattr(self._input, "_sock", None)
+            for part in (response, self._input, raw):
+                if part is not None:
+                    with contextlib.suppress(OSError):
+                        part.close()
 
     def _params(self) -> dict[str, str]:
         return {"job": self.id, "address": self._address}

@@ -34,8 +34,7 @@ BASE_GONE = (
     "manifest unknown",
     "name unknown",
     ": not found",
-    # Docker's source has these; the two above and the one in between were seen.
-    "pull access denied",
+    "pull access denied",  # this and the next are quoted from Docker's source, the others were seen
     "manifest for ",
 )
 """In what an engine says of a FROM line, in lower case: the registry does not have it."""
@@ -45,8 +44,7 @@ NO_NETWORK = (
     "connection refused",
     "temporary failure in name resolution",
     "temporary failure resolving",
-    # Go's, curl's and urllib3's other words for the same; not seen here.
-    "i/o timeout",
+    "i/o timeout",  # from here on other words of Go, curl and urllib3 for the same, not seen here
     "network is unreachable",
     "tls handshake timeout",
     "could not resolve host",

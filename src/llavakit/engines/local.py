@@ -84,12 +84,12 @@ class LocalEngine:
                     found.append(LocalJob(note_file.parent, note, None))
         return found
 
-    def sweep(self) -> list[str]:
+    def sweep(self, labels: Mapping[str, str]) -> list[str]:
         """Remove the files of jobs that ended after their client was killed; returns their ids."""
         swept = []
         for note_file in self._note_files():
             note = Note.read(note_file)
-            if note and note.abandoned:
+            if note and note.abandoned and labels.items() <= note.labels.items():
                 note_file.with_suffix(".log").unlink(missing_ok=True)
                 note_file.unlink(missing_ok=True)
                 swept.append(note.id)
@@ -121,6 +121,7 @@ class LocalEngine:
             "PATH": f"{self.python.parent}:{SYSTEM_PATH}",
             "HOME": str(job.workspace.absolute() / HOME),
             "LANG": "C.UTF-8",
+            "LOGNAME": "llavakit",  # a uid without an entry in /etc/passwd has no other name
             "PYTHONPATH": str(self.pythonpath),
             "PYTHONUNBUFFERED": "1",
             "PYTHONNOUSERSITE": "1",

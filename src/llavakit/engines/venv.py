@@ -21,6 +21,8 @@ __all__ = ["FoundPython", "ensure", "find_python", "installer_environment", "is_
 
 STAMP = "llavakit-lock.sha256"
 """Written last, with the sha256 of the lock: a folder without it is half-made."""
+BUILD_LOCK = "build.lock"
+"""Beside the lock: what builds those of its packages that have no wheel, by hash too."""
 KEPT_LINES = 30
 FAILURES: tuple[tuple[str, str], ...] = (
     ("hash mismatch", "hash-mismatch"),
@@ -77,6 +79,8 @@ def _make(folder: Path, lock: Path, python: Path, on_line: Callable[[str], None]
     uv = str(find_uv())
     made = folder / "bin" / "python"
     sync = ["pip", "sync", "--python", str(made), "--require-hashes", "--compile-bytecode"]
+    if (builders := lock.absolute().with_name(BUILD_LOCK)).exists():
+        sync += ["--build-constraints", str(builders)]
     try:
         _remove(folder)
         _run([uv, "venv", "--no-project", "--python", str(python), str(folder)], folder, on_line)

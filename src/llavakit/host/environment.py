@@ -27,7 +27,11 @@ STEP_SIDE = ("src/llavakit/*.py", "src/llavakit/steps/**/*.py", "configs/xtuner/
              "configs/deepspeed/*")  # fmt: skip
 """What runs inside the environment: the image's last layer, and a part of a run's identity."""
 
-LABEL_LOCK = "io.llavakit.lock.sha256"
+ENVIRONMENT_SIDE = ("Dockerfile", "docker/*.in", "docker/*.lock", "docker/apt*", "docker/apt/*",
+                    "docker/removals.txt", "docker/trim")  # fmt: skip
+"""What the image's environment is built from, the lock included."""
+
+LABEL_ENVIRONMENT = "io.llavakit.environment.sha256"
 LABEL_SOURCE = "io.llavakit.source.sha256"
 LABEL_BASE = "org.opencontainers.image.base.name"
 LABEL_BASE_DIGEST = "org.opencontainers.image.base.digest"
@@ -42,7 +46,12 @@ def lock_sha256() -> str:
 
 def source_sha256() -> str:
     """sha256 over the code that runs inside the environment and its config templates."""
-    return files_sha256(KIT, _files(STEP_SIDE))
+    return files_sha256(KIT, files(STEP_SIDE))
+
+
+def environment_sha256() -> str:
+    """sha256 over everything that the image's environment is built from."""
+    return files_sha256(KIT, files(ENVIRONMENT_SIDE))
 
 
 def has_nvidia_gpu() -> bool:
@@ -63,7 +72,7 @@ def open_engine(settings: Settings, screen: Screen) -> Engine:
     Raises EngineError and EnvironmentError_ for everything that can go wrong on the way.
     """
     choice = choose.choose(settings.engine, lang=settings.lang)
-    screen.say("engine", f"{choice.name}: {choice.why}")
+    screen.say("engine", choice.why)
     if choice.client is None:
         return _local(settings, screen)
     return _docker(settings, screen, choice.client)
@@ -121,8 +130,8 @@ def image_state(labels: dict[str, str] | None) -> str:
 def _stale_image(labels: dict[str, str] | None) -> str:
     if labels is None:
         return "is not there: building it once (about 3 GB to fetch, 6 GB on disk)"
-    if labels.get(LABEL_LOCK) != lock_sha256():
-        return "was made from another lock: building it again"
+    if labels.get(LABEL_ENVIRONMENT) != environment_sha256():
+        return "was made from other pins: building it again"
     if labels.get(LABEL_SOURCE) != source_sha256():
         return "holds older code of the kit: its last layer is made again"
     return ""
@@ -138,9 +147,10 @@ def build_image(
         context=KIT,
         dockerfile=DOCKERFILE,
         build_args={
-            **({"BASE_IMAGE": base, "BASE_NAME": base, "BASE_DIGEST": ""} if base else {}),
+            **base_args(base, DOCKERFILE.read_text(encoding="utf-8")),
             "VERSION": version(),
             "LOCK_SHA256": lock_sha256(),
+            "ENVIRONMENT_SHA256": environment_sha256(),
             "SOURCE_SHA256": source_sha256(),
             "REVISION": commit(),
             **image.mirror_args(os.environ),
@@ -151,8 +161,23 @@ def build_image(
         return image.build(client, spec, progress.line, builder=builder)
 
 
+def base_args(base: str, dockerfile: str) -> dict[str, str]:
+    """Build arguments for a base image (empty: the Dockerfile's own).
+
+    A base with the digest that the Dockerfile pins is the same image, from a mirror: what it is
+    called there stays out of the image.
+    """
+    found = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
+    pinned = found.group(1) if found else ""
+    used = base or pinned
+    name, _, digest = used.partition("@")
+    if digest and digest == pinned.partition("@")[2]:
+        name = pinned.partition("@")[0]
+    return {"BASE_IMAGE": used, "BASE_NAME": name, "BASE_DIGEST": digest}
+
+
 def _other_base(labels: Mapping[str, str]) -> str:
-    """The base that the user chose when the image was built; empty: the Dockerfile's own."""
+    """The base without a digest that the user chose for this image; empty: the Dockerfile's own."""
     return "" if labels.get(LABEL_BASE_DIGEST) else labels.get(LABEL_BASE, "")
 
 
@@ -175,6 +200,7 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def _files(patterns: Iterable[str]) -> list[Path]:
+def files(patterns: Iterable[str]) -> list[Path]:
+    """Files of the kit that match the patterns, sorted; byte-code left out."""
     found = {path for pattern in patterns for path in KIT.glob(pattern) if path.is_file()}
     return sorted(path for path in found if "__pycache__" not in path.parts)

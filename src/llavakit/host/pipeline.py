@@ -106,12 +106,17 @@ class Pipeline:
             locks.write_json(self.run_dir / "recipe.json", self.plan.recipe.resolved())
 
     def _bring(self, item: Todo) -> None:
-        if workspace.is_busy(self.run_dir):
-            self._wait_for_stranger(item.stage)
-            if self._check(item.stage):
-                self.screen.say(item.stage.label, "done by the other process")
-                return
-        self._run(item)
+        while True:
+            if workspace.is_busy(self.run_dir):
+                self._wait_for_stranger(item.stage)
+                if self._check(item.stage):
+                    self.screen.say(item.stage.label, "done by the other process")
+                    return
+            try:
+                return self._run(item)
+            except WorkspaceError as error:
+                if error.id != "workspace.busy":  # a stranger began while this job was starting
+                    raise
 
     def _wait_for_stranger(self, stage: Stage) -> None:
         self.screen.say(stage.label, "this run is being worked on by another process; following it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,14 +38,14 @@ class LoraSettings(_Plain):
     computation (DoRA, patterns, saved modules) must be off.
     """
 
-    peft_type: str = Field(pattern="^LORA$")
+    peft_type: Literal["LORA"]
     r: int = Field(ge=1, le=4096)
     lora_alpha: int | float = Field(gt=0)
     target_modules: list[str] = Field(min_length=1)
-    bias: str = Field(pattern="^none$")
-    fan_in_fan_out: bool = False
-    use_rslora: bool = False
-    use_dora: bool = False
+    bias: Literal["none"]
+    fan_in_fan_out: Literal[False] = False
+    use_rslora: Literal[False] = False
+    use_dora: Literal[False] = False
     modules_to_save: None = None
     layers_to_transform: None = None
     layer_replication: None = None

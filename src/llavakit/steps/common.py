@@ -23,6 +23,7 @@ from llavakit.errors import KitError, StepError
 from llavakit.events import EventWriter
 from llavakit.recipe import Recipe
 from llavakit.steps.faults import explain
+from llavakit.workspace import busy
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 """The kit's own templates; the same relative place in the image and in a checkout."""
@@ -52,7 +53,8 @@ def run(step: str, body: Body, arguments: Arguments, argv: Sequence[str] | None 
     try:
         events.emit("started")
         recipe = recipes.load(args.recipe)
-        body(Job(step, recipe, args.run, args.key, args, events))
+        with busy(args.run):  # two steps never write in one run, whoever started them
+            body(Job(step, recipe, args.run, args.key, args, events))
     except (Exception, KeyboardInterrupt) as error:
         return say_last(translate(error, step, args.run))
     events.emit("finished")

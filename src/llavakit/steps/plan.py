@@ -60,6 +60,7 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
         "world_size": machine.world_size,
         "sampler": "DefaultSampler" if train.sampler == "in-order" else "LengthGroupedSampler",
         "seed": recipe.seed,
+        "max_new_tokens": recipe.ask.max_new_tokens,
     }
     deepspeed = machine.gpu and train.deepspeed != "none"
     return Plan(iterations, deepspeed, {**values, "deepspeed": deepspeed}, notes)
@@ -91,9 +92,9 @@ def _warmup(ratio: float, iterations: int, notes: list[str]) -> int:
     XTuner takes int(ratio * iterations); of that, 0 raises "end should be larger than begin" and
     1 leaves the learning rate at 1e-5 of its value for the whole run.
     """
-    warmup = int(ratio * iterations)
+    warmup = min(int(ratio * iterations), iterations - 1)
     if ratio == 0 or warmup >= 2:
-        return min(warmup, iterations - 1)
+        return warmup
     usable = 2 if iterations > 2 else 0
     notes.append(
         f"{ratio:g} of {iterations} iterations is too short for a warm-up; "

@@ -21,7 +21,6 @@ from llavakit.steps.common import Job
 from llavakit.steps.device import has_gpu
 from llavakit.steps.history import History, make_hook
 from llavakit.steps.plan import Machine, Plan
-from llavakit.workspace import busy
 
 CONFIG = "config.py"
 BEGUN = "begun.json"
@@ -31,25 +30,23 @@ BEGUN = "begun.json"
 def make(job: Job) -> None:
     """Train in ``RUN/train``, from the newest whole checkpoint if one is there.
 
-    Raises WorkspaceError ``busy`` when another process trains in the same run, WeightsError, and
-    StepError ``needs-gpu``, ``no-evaluation-picture`` and ``no-result``.
+    Raises WeightsError, and StepError ``needs-gpu``, ``no-evaluation-picture`` and ``no-result``.
     """
-    with busy(job.run):
-        folder = job.run / "train"
-        _begin(folder, job.key)
-        planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
-        for note in planned.notes:
-            job.events.emit("note", text=note)
-        write_atomic(folder / CONFIG, plan.render(planned))
-        history = History(folder)
-        try:
-            start = _resume_point(folder, history, job)
-            if start is None or start.iteration < planned.iterations:
-                _run_xtuner(folder, planned, start, history, job)
-        except BaseException:
-            checkpoints.newest(folder)  # removes a torn one
-            raise
-        _finish(folder, planned, history, job)
+    folder = job.run / "train"
+    _begin(folder, job.key)
+    planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
+    for note in planned.notes:
+        job.events.emit("note", text=note)
+    write_atomic(folder / CONFIG, plan.render(planned))
+    history = History(folder)
+    try:
+        start = _resume_point(folder, history, job)
+        if start is None or start.iteration < planned.iterations:
+            _run_xtuner(folder, planned, start, history, job)
+    except BaseException:
+        checkpoints.newest(folder)  # removes a torn one
+        raise
+    _finish(folder, planned, history, job)
 
 
 def _begin(folder: Path, key: str) -> None:
