@@ -6,7 +6,7 @@
     * WorkspaceError       ``workspace.*``       the folder on the host
     * WeightsError         ``weights.*``         the models step
     * DataError            ``data.*``            the data step
-    * EnvironmentError_    ``environment.*``     Python 3.10, the lock, the virtual environment
+    * EnvironmentFailure    ``environment.*``     Python 3.10, the lock, the virtual environment
     * EngineError          ``engine.*``          Docker, images, containers, local processes
     * StepError            ``step.*``            a step ran and failed
         * Interrupted                            the user stopped it (exit status 130)
@@ -82,8 +82,8 @@ class DataError(KitError):
     prefix = "data"
 
 
-class EnvironmentError_(KitError):
-    """Named with an underscore because Python's own ``EnvironmentError`` means something else."""
+class EnvironmentFailure(KitError):  # noqa: N818
+    """Not ``EnvironmentError``: Python's own of that name means something else."""
 
     prefix = "environment"
 
@@ -108,7 +108,7 @@ _BY_PREFIX: dict[str, type[KitError]] = {
         WorkspaceError,
         WeightsError,
         DataError,
-        EnvironmentError_,
+        EnvironmentFailure,
         EngineError,
         StepError,
     )

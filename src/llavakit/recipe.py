@@ -280,7 +280,7 @@ def _leaves(schema: Mapping[str, Any]) -> Iterable[str]:
 
     def walk(node: Mapping[str, Any], prefix: str) -> Iterable[str]:
         for name, child in node.get("properties", {}).items():
-            targets = [child, *child.get("anyOf", ())]
+            targets = [child, *child.get("anyOf", ()), *child.get("allOf", ())]
             models = [
                 definitions[target["$ref"].rpartition("/")[2]]
                 for target in targets

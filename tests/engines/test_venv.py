@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llavakit.engines import python310, venv
-from llavakit.errors import EnvironmentError_
+from llavakit.errors import EnvironmentFailure
 
 PYTHON = Path(sys.executable)
 
@@ -86,7 +86,7 @@ def test_two_at_once_make_one(tmp_path):
 
 def test_hash_mismatch(tmp_path):
     lock, folder = make_lock(tmp_path, sha256="0" * 64), tmp_path / "env"
-    with pytest.raises(EnvironmentError_) as caught:
+    with pytest.raises(EnvironmentFailure) as caught:
         venv.ensure(folder, lock, PYTHON, print)
     assert caught.value.id == "environment.hash-mismatch"
     assert "Hash mismatch" in caught.value.why
@@ -98,7 +98,7 @@ def test_no_network(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     lock = tmp_path / "requirements.lock"
     lock.write_text(f"no-such-thing==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
-    with pytest.raises(EnvironmentError_) as caught:
+    with pytest.raises(EnvironmentFailure) as caught:
         venv.ensure(tmp_path / "env", lock, PYTHON, print)
     assert caught.value.id == "environment.no-network"
     assert not (tmp_path / "env").exists()
@@ -117,7 +117,7 @@ def test_full_disk(tmp_path):
 def test_a_lock_that_uv_cannot_read(tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text("a == not a version\n", encoding="utf-8")
-    with pytest.raises(EnvironmentError_) as caught:
+    with pytest.raises(EnvironmentFailure) as caught:
         venv.ensure(tmp_path / "env", lock, PYTHON, print)
     assert caught.value.id == "environment.install-failed"
     assert caught.value.why
@@ -179,11 +179,11 @@ def test_pyenv_has_one_that_its_shim_does_not_reach(nothing_known):
 
 
 def test_none_to_be_found(nothing_known):
-    with pytest.raises(EnvironmentError_) as caught:
+    with pytest.raises(EnvironmentFailure) as caught:
         python310.find_python()
     assert caught.value.id == "environment.no-python"
     assert caught.value.why == "error: not to be had"
-    with pytest.raises(EnvironmentError_) as caught:
+    with pytest.raises(EnvironmentFailure) as caught:
         python310.find_python(download=False)
     assert caught.value.id == "environment.no-python"
 
@@ -193,7 +193,7 @@ def test_the_given_one(nothing_known):
     assert python310.find_python(str(good)).how == "as given"
     other = fake_python(nothing_known / "other/python", version="False")
     for given in (str(other), str(nothing_known / "nowhere"), str(nothing_known)):
-        with pytest.raises(EnvironmentError_) as caught:
+        with pytest.raises(EnvironmentFailure) as caught:
             python310.find_python(given)
         assert caught.value.id == "environment.not-python310"
 
@@ -201,6 +201,6 @@ def test_the_given_one(nothing_known):
 def test_no_uv(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EnvironmentError_) as caught:
+    with pytest.raises(EnvironmentFailure) as caught:
         python310.find_uv()
     assert caught.value.id == "environment.no-uv"

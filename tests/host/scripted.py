@@ -68,6 +68,9 @@ class ScriptedEngine:
     def find(self, labels: Mapping[str, str]) -> list[Running]:
         return []
 
+    def sweep(self, labels: Mapping[str, str]) -> list[str]:
+        return []
+
     def command(self, job: Job) -> str:
         return " ".join(job.argv)
 

@@ -9,7 +9,7 @@ import yaml
 
 from llavakit.engines import choose, venv
 from llavakit.engines import docker as docker_engine
-from llavakit.errors import EngineError, EnvironmentError_
+from llavakit.errors import EngineError, EnvironmentFailure
 from llavakit.host import doctor, settings
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT
@@ -25,7 +25,7 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise EngineError("no-daemon", why="refused", address="unix:///x.sock")
 
     def no_python(*_: object, **__: object) -> None:
-        raise EnvironmentError_("no-python")
+        raise EnvironmentFailure("no-python")
 
     monkeypatch.setattr(docker_engine, "connect", no_daemon)
     monkeypatch.setattr(venv, "find_python", no_python)

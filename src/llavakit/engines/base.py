@@ -135,6 +135,13 @@ class Engine(Protocol):
         """The running jobs whose labels include ``labels``, whoever started them."""
         ...
 
+    def sweep(self, labels: Mapping[str, str]) -> list[str]:
+        """Remove what jobs left whose client was killed before they ended; returns their ids.
+
+        Not while another command may be starting a job with ``labels``, or waiting for one.
+        """
+        ...
+
     def command(self, job: Job) -> str:
         """A shell command line that does the same by hand."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llavakit.errors import EnvironmentError_
+from llavakit.errors import EnvironmentFailure
 
 VERSION = "3.10"
 _QUESTION = "import sys; print(sys.version_info[:2] == (3, 10)); print(sys.executable)"
@@ -26,7 +26,7 @@ class FoundPython:
 def find_python(explicit: str | None = None, *, download: bool = True) -> FoundPython:
     """A Python 3.10: the given one, else one that is there, else (``download``) uv's own.
 
-    Raises EnvironmentError_ ``not-python310`` when ``explicit`` is none, ``no-python`` when none is
+    Raises EnvironmentFailure ``not-python310`` when ``explicit`` is none, ``no-python`` when none is
     found and uv cannot get one either, ``no-uv``.
     """
     if explicit:
@@ -35,16 +35,16 @@ def find_python(explicit: str | None = None, *, download: bool = True) -> FoundP
         if path := _runs(candidate):
             return FoundPython(path, how)
     if not download:
-        raise EnvironmentError_("no-python")
+        raise EnvironmentFailure("no-python")
     return _installed_by_uv()
 
 
 def find_uv() -> Path:
-    """The uv beside this interpreter, else one on PATH. Raises EnvironmentError_ ``no-uv``."""
+    """The uv beside this interpreter, else one on PATH. Raises EnvironmentFailure ``no-uv``."""
     beside = Path(sys.executable).parent / "uv"
     found = str(beside) if beside.exists() else shutil.which("uv")
     if not found:
-        raise EnvironmentError_("no-uv")
+        raise EnvironmentFailure("no-uv")
     return Path(found)
 
 
@@ -52,7 +52,7 @@ def _explicit(given: str) -> FoundPython:
     found = shutil.which(os.path.expanduser(given))  # noqa: PTH111  (a command's name stays one)
     path = _runs(Path(found)) if found else None
     if path is None:
-        raise EnvironmentError_("not-python310", path=given)
+        raise EnvironmentFailure("not-python310", path=given)
     return FoundPython(path, "as given")
 
 
@@ -91,7 +91,7 @@ def _installed_by_uv() -> FoundPython:
         if path := _runs(Path(found.stdout.strip())):
             return FoundPython(path, "installed by uv")
         answer = found
-    raise EnvironmentError_("no-python", why=answer.stderr)
+    raise EnvironmentFailure("no-python", why=answer.stderr)
 
 
 def _uv(uv: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

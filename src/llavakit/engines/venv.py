@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from llavakit.engines.python310 import FoundPython, find_python, find_uv
-from llavakit.errors import EnvironmentError_
+from llavakit.errors import EnvironmentFailure
 from llavakit.locks import file_sha256, write_atomic
 
 __all__ = ["FoundPython", "ensure", "find_python", "installer_environment", "is_ready", "ready"]
@@ -56,7 +56,7 @@ def is_ready(folder: Path, lock: Path) -> bool:
 def ensure(folder: Path, lock: Path, python: Path, on_line: Callable[[str], None]) -> Path:
     """The python of the environment in ``folder``; made from ``lock`` unless it is there.
 
-    ``on_line`` gets each line that uv prints. Raises EnvironmentError_ ``hash-mismatch``,
+    ``on_line`` gets each line that uv prints. Raises EnvironmentFailure ``hash-mismatch``,
     ``no-network``, ``disk-full``, ``install-failed`` or ``no-uv``; the folder is gone then.
     """
     if found := ready(folder, lock):
@@ -118,10 +118,10 @@ def _run(command: list[str], folder: Path, on_line: Callable[[str], None]) -> No
         raise _failure("\n".join(last), folder)
 
 
-def _failure(text: str, folder: Path) -> EnvironmentError_:
+def _failure(text: str, folder: Path) -> EnvironmentFailure:
     low = text.lower()
     name = next((name for part, name in FAILURES if part in low), "install-failed")
-    return EnvironmentError_(name, why=text, folder=folder)
+    return EnvironmentFailure(name, why=text, folder=folder)
 
 
 def installer_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from llavakit.errors import EnvironmentError_
+from llavakit.errors import EnvironmentFailure
 from llavakit.host import environment
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT, Settings
@@ -30,10 +30,10 @@ def build(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
 
 
 def lock(screen: Screen) -> int:
-    """Make the locks again from their .in files. Raises EnvironmentError_ ``relock-failed``."""
+    """Make the locks again from their .in files. Raises EnvironmentFailure ``relock-failed``."""
     done = subprocess.run([RELOCK], cwd=KIT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EnvironmentError_("relock-failed", why=(done.stderr or done.stdout)[-2000:])
+        raise EnvironmentFailure("relock-failed", why=(done.stderr or done.stdout)[-2000:])
     changed = subprocess.run(
         ["git", "status", "--porcelain", "--", "*.lock"],
         cwd=KIT, capture_output=True, text=True, check=False,

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from llavakit.engines import docker as docker_engine
-from llavakit.errors import ConfigurationError, EngineError
+from llavakit.errors import ConfigurationError, EngineError, WorkspaceError
 from llavakit.host.console import Screen, table
 from llavakit.host.settings import Settings
-from llavakit.workspace import Workspace
+from llavakit.workspace import Workspace, is_busy
 
 
 def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
-    """Delete what can be made again. Raises ConfigurationError ``needs-yes`` without --yes."""
+    """Delete what can be made again.
+
+    Raises ConfigurationError ``needs-yes`` without --yes, and WorkspaceError ``busy`` while a run
+    is being worked on.
+    """
     place = Workspace(settings.workspace)
     folders = _folders(place, settings, options)
     image = settings.image_tag if options.get("image") and _has_image(settings.image_tag) else ""
@@ -31,6 +35,9 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
         )
         raise ConfigurationError("needs-yes")
     with place.lock("invoke clean", lambda owner: screen.say("workspace", f"in use by {owner}")):
+        for run in place.runs.glob("*"):
+            if is_busy(run):
+                raise WorkspaceError("busy", folder=run)
         for path in folders:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if image:

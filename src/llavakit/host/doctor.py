@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from llavakit.engines import docker as docker_engine
 from llavakit.engines import image, venv
-from llavakit.errors import EngineError, EnvironmentError_
+from llavakit.errors import EngineError, EnvironmentFailure
 from llavakit.host import environment
 from llavakit.host.console import Screen, table
 from llavakit.host.settings import Settings
@@ -69,7 +69,7 @@ def _docker(settings: Settings) -> Check:
 def _local(settings: Settings) -> Check:
     try:
         found = venv.find_python(settings.python or None, download=False)
-    except EnvironmentError_ as error:
+    except EnvironmentFailure as error:
         return Check("engine-local", "warn", error.what(settings.lang), error.remedy(settings.lang))
     ready = venv.is_ready(environment.local_folder(settings), environment.LOCK)
     state = "environment ready" if ready else "environment not made yet"

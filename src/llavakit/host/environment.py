@@ -69,7 +69,7 @@ def gpus(settings: Settings) -> str:
 def open_engine(settings: Settings, screen: Screen) -> Engine:
     """The engine that the settings choose, with its environment made if it is missing.
 
-    Raises EngineError and EnvironmentError_ for everything that can go wrong on the way.
+    Raises EngineError and EnvironmentFailure for everything that can go wrong on the way.
     """
     choice = choose.choose(settings.engine, lang=settings.lang)
     screen.say("engine", choice.why)
@@ -84,13 +84,13 @@ def local_folder(settings: Settings) -> Path:
 
 
 def _local(settings: Settings, screen: Screen) -> Engine:
-    return LocalEngine(local_python(settings, screen), SOURCE)
+    return LocalEngine(local_python(settings, screen), SOURCE, workspace=settings.workspace)
 
 
 def local_python(settings: Settings, screen: Screen) -> Path:
     """The Python of the local environment, which is made if it is missing.
 
-    Raises EnvironmentError_ when there is no Python 3.10 or the packages cannot be installed.
+    Raises EnvironmentFailure when there is no Python 3.10 or the packages cannot be installed.
     """
     folder = local_folder(settings)
     if found := venv.ready(folder, LOCK):

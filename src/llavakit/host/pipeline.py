@@ -67,6 +67,7 @@ class Pipeline:
         """The engine, opened at the first call (this may make the environment)."""
         if self._engine is None:
             self._engine = self.open_engine()
+            self._engine.sweep(self._labels)
         return self._engine
 
     def job(self, stage: Stage) -> Job:
@@ -81,12 +82,13 @@ class Pipeline:
             mounts=(*stage.mounts, *protected),
             gpus=environment.gpus(self.settings) if stage.uses_gpu else "none",
             limits=Limits(shm_bytes=SHM_BYTES if on_gpu else None),
-            labels={
-                "workspace": locks.digest(str(self.workspace.root))[:16],
-                "run": self.plan.run_id,
-                "stage": stage.label,
-            },
+            labels={**self._labels, "run": self.plan.run_id, "stage": stage.label},
         )
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        """By these an engine finds the jobs of this workspace again."""
+        return {"workspace": locks.digest(str(self.workspace.root))[:16]}
 
     def _prepare(self) -> None:
         needs = self.plan.recipe.needs
@@ -109,6 +111,7 @@ class Pipeline:
         while True:
             if workspace.is_busy(self.run_dir):
                 self._wait_for_stranger(item.stage)
+                self.engine().sweep(self._labels)
                 if self._check(item.stage):
                     self.screen.say(item.stage.label, "done by the other process")
                     return

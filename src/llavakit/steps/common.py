@@ -65,7 +65,8 @@ def say_last(error: KitError) -> int:
     """Print ``error`` for the host as the last line, disk full or not; its exit status."""
     _flush()
     with contextlib.suppress(OSError):  # nobody reads any more; the exit status still says it
-        os.write(1, (error.to_wire() + "\n").encode("ascii"))
+        # A progress bar may have left its line unfinished.
+        os.write(1, f"\n{error.to_wire()}\n".encode("ascii"))
     return error.exit_code
 
 
