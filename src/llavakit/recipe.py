@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from llavakit.errors import RecipeError
 
@@ -148,10 +148,18 @@ class Train(_Part):
     evaluation: Evaluation | None = None
 
 
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# Not ``strict=False``: pydantic 2.7, the environment's, forgets it inside a union.
+_Questions = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
 class Ask(_Part):
     """The questions of the comparison and how they are answered (greedily)."""
 
-    questions: Literal["data"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    questions: Literal["data"] | _Questions
     """``data``: the first question of every conversation, about its picture."""
     swapped: bool = False
     """Also ask about the next picture: shows whether the picture decides."""

@@ -26,8 +26,8 @@ class FoundPython:
 def find_python(explicit: str | None = None, *, download: bool = True) -> FoundPython:
     """A Python 3.10: the given one, else one that is there, else (``download``) uv's own.
 
-    Raises EnvironmentFailure ``not-python310`` when ``explicit`` is none, ``no-python`` when none is
-    found and uv cannot get one either, ``no-uv``.
+    Raises EnvironmentFailure ``not-python310`` when ``explicit`` is none, ``no-python`` when there
+    is none and uv cannot get one either, ``no-uv``.
     """
     if explicit:
         return _explicit(explicit)
