@@ -189,12 +189,12 @@ TABLE: dict[str, Entry] = {
     "environment.no-python": Entry(
         Text(
             "No Python 3.10 was found here and uv could not download one.",
-            "Name one with --python /path/to/python3.10, or a mirror for uv's: "
+            "Name one by `export INVOKE_LLAVAKIT_PYTHON=/path/to/python3.10`, or a mirror for uv's: "
             "`export UV_PYTHON_INSTALL_MIRROR=ADDRESS`.",
         ),
         Text(
             "本机没有 Python 3.10,uv 也无法下载。",
-            "用 --python /path/to/python3.10 指定,或为 uv 指定镜像:"
+            "用 `export INVOKE_LLAVAKIT_PYTHON=/path/to/python3.10` 指定,或为 uv 指定镜像:"
             "`export UV_PYTHON_INSTALL_MIRROR=地址`。",
         ),
     ),

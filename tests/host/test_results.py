@@ -48,6 +48,14 @@ def test_the_verdict_holds_the_scores_against_the_recipe(
     assert [each for _, each in results.verdict(tiny(), content(*scores))] == met
 
 
+def test_a_question_without_a_reference_has_no_score() -> None:
+    side = {"answer": "yes", "rouge_l": None, "exact": None}
+    body = content(0.1, 0.9, before=side, after=side)
+    body["means"]["before"]["rouge_l"] = None
+    assert "yes" in shown(body)
+    assert len(results.verdict(tiny(), body)) == 2
+
+
 def test_what_was_not_asked_is_not_judged() -> None:
     assert len(results.verdict(tiny(), content(0, 1, None))) == 2
 

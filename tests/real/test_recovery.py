@@ -28,15 +28,16 @@ def wait_for_iteration(kit: Kit, number: int, client: subprocess.Popen[str]) -> 
 
 def kill_steps(kit: Kit) -> None:
     """SIGKILL every process, in a container or not, that works in this workspace."""
-    killed = 0
+    killed, here = 0, kit.root.stat()
     for folder in os.listdir("/proc"):  # noqa: PTH208 - names, not paths, of processes
         if not folder.isdigit():
             continue
         try:
             words = Path("/proc", folder, "cmdline").read_bytes()
+            there = Path("/proc", folder, "cwd").stat()
         except OSError:
             continue
-        if b"llavakit.steps.train" in words and b"docker" not in words.split(b"\0")[0]:
+        if b"llavakit.steps.train" in words and os.path.samestat(here, there):
             os.kill(int(folder), signal.SIGKILL)
             killed += 1
     assert killed, "no training process was found"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -24,12 +23,6 @@ THIRD_PARTY = (
     "accelerate bitsandbytes datasets deepspeed mmengine peft pkg_resources tokenizers torch "
     "transformers xtuner"
 )
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The environment has pytest and no plugin: its ``timeout`` must not be an unknown key."""
-    if importlib.util.find_spec("pytest_timeout") is None:
-        parser.addini("timeout", "seconds; without the plugin nothing enforces them")
 
 
 def pytest_configure(config: pytest.Config) -> None:

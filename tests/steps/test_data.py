@@ -20,7 +20,7 @@ SAMPLE = KIT / "data" / "sample"
 SHARED = Path(os.environ.get("LLAVAKIT_SHARED", KIT.parent / "shared"))
 TUTORIAL = SHARED / "tutorial" / "llava_data"
 REPEATED_200_SHA256 = "a6b6e829209c08787ed89386e21f3b02a32866853869db1779dd076ed2cf4aeb"
-"""Of the tutorial's repeated_data.json at -n 200; docs name its source."""
+"""Of the tutorial's repeated_data.json at -n 200."""
 
 
 def turns(*said):

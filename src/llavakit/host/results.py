@@ -56,17 +56,15 @@ def comparison_table(content: Mapping[str, Any], title: str) -> Table:
         made.add_row(
             f"{picture}\n{row['question']}" if questions else picture,
             _shorten(row["before"]["answer"], 48),
-            f"{row['before']['rouge_l']:.2f}",
+            _score(row["before"]),
             _shorten(row["after"]["answer"]),
-            f"{row['after']['rouge_l']:.2f}",
+            _score(row["after"]),
             end_section=row is content["rows"][-1],
         )
     means = content["means"]
-    before, after = (f"{means[side]['rouge_l']:.2f}" for side in ("before", "after"))
-    made.add_row("mean", "", before, "", after)
+    made.add_row("mean", "", _score(means["before"]), "", _score(means["after"]))
     if "swapped" in means:
-        swapped = f"{means['swapped']['rouge_l']:.2f}"
-        made.add_row("shown the next picture", "", "", "", swapped)
+        made.add_row("shown the next picture", "", "", "", _score(means["swapped"]))
     return made
 
 
@@ -98,10 +96,17 @@ def verdict(plan: Plan, content: Mapping[str, Any]) -> list[tuple[str, bool]]:
         if limit is None or name not in means:
             continue
         score = means[name]["rouge_l"]
+        if score is None:
+            continue
         sign = "<=" if most else ">="
         met = score <= limit if most else score >= limit
         checks.append((f"ROUGE-L {name} {score:.3f} {sign} {limit:g}", met))
     return checks
+
+
+def _score(side: Mapping[str, Any]) -> str:
+    """A score, or nothing for a question of which the data have no answer."""
+    return "" if side["rouge_l"] is None else f"{side['rouge_l']:.2f}"
 
 
 def _shorten(answer: str, most: int = 72) -> str:

@@ -73,4 +73,5 @@ def _recipe_name(folder: Path) -> str:
 
 def _score(run: dict[str, Any], name: str) -> str:
     scores = run["scores"] or {}
-    return f"{scores[name]['rouge_l']:.3f}" if name in scores else ""
+    score = scores.get(name, {}).get("rouge_l")
+    return "" if score is None else f"{score:.3f}"
