@@ -189,7 +189,7 @@ TABLE: dict[str, Entry] = {
     "environment.no-python": Entry(
         Text(
             "No Python 3.10 was found here and uv could not download one.",
-            "Name one by `export INVOKE_LLAVAKIT_PYTHON=/path/to/python3.10`, or a mirror for uv's: "
+            "Name one by `export INVOKE_LLAVAKIT_PYTHON=/path/to/python3.10`, or a mirror: "
             "`export UV_PYTHON_INSTALL_MIRROR=ADDRESS`.",
         ),
         Text(

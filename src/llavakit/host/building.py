@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from llavakit.errors import EnvironmentFailure
@@ -12,7 +15,7 @@ from llavakit.host import environment
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT, Settings
 
-RELOCK = KIT / "docker" / "relock"
+RELOCK = KIT / "scripts" / "relock"
 
 
 def build(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
@@ -31,7 +34,11 @@ def build(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
 
 def lock(screen: Screen) -> int:
     """Make the locks again from their .in files. Raises EnvironmentFailure ``relock-failed``."""
-    done = subprocess.run([RELOCK], cwd=KIT, capture_output=True, text=True, check=False)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # uv is there
+    done = subprocess.run(
+        [RELOCK], cwd=KIT, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         raise EnvironmentFailure("relock-failed", why=(done.stderr or done.stdout)[-2000:])
     changed = subprocess.run(
