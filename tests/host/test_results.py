@@ -12,9 +12,9 @@ from llavakit.host import plan, results
 from llavakit.host.settings import KIT
 
 
-def content(before: float, after: float, swapped: float | None = 0.1, **row: Any) -> dict[str, Any]:
+def content(before: float, after: float, swapped: float | None = 0.1) -> dict[str, Any]:
     side = {"answer": "a\x1b[31m\ufffd\n b", "rouge_l": 0.5, "exact": False}
-    rows = [{"image": "x/boat.png", "question": "What?", "before": side, "after": side, **row}]
+    rows = [{"image": "x/boat.png", "question": "What?", "before": side, "after": side}]
     means = {"before": {"rouge_l": before}, "after": {"rouge_l": after}}
     if swapped is not None:
         means["swapped"] = {"rouge_l": swapped}
@@ -50,7 +50,8 @@ def test_the_verdict_holds_the_scores_against_the_recipe(
 
 def test_a_question_without_a_reference_has_no_score() -> None:
     side = {"answer": "yes", "rouge_l": None, "exact": None}
-    body = content(0.1, 0.9, before=side, after=side)
+    body = content(0.1, 0.9)
+    body["rows"][0].update(before=side, after=side)
     body["means"]["before"]["rouge_l"] = None
     assert "yes" in shown(body)
     assert len(results.verdict(tiny(), body)) == 2

@@ -87,5 +87,9 @@ def test_no_daemon(kit: Kit) -> None:
 
 
 def test_no_python_310(kit: Kit) -> None:
-    said = refusal(kit, "models", "--engine", "local", INVOKE_LLAVAKIT_PYTHON="/bin/false")
+    nowhere = {
+        "INVOKE_LLAVAKIT_PYTHON": "/bin/false",
+        "INVOKE_LLAVAKIT_ENVIRONMENTS": str(kit.root / "environments"),
+    }
+    said = refusal(kit, "models", "--engine", "local", **nowhere)
     assert "3.10" in said
