@@ -83,16 +83,16 @@ TABLE: dict[str, Entry] = {
     ),
     # --- environment and engines ---
     "engine.chosen": Entry(
-        Text("Engine: {engine}, as asked for.", "`--engine auto` lets the kit choose."),
-        Text("引擎:{engine}(按您的指定)。", "用 `--engine auto` 可由工具自动选择。"),
+        Text("{engine}, as asked for.", "`--engine auto` lets the kit choose."),
+        Text("{engine}(按您的指定)。", "用 `--engine auto` 可由工具自动选择。"),
     ),
     "engine.auto-docker": Entry(
-        Text("Engine: docker, for one answers at {address}.", "Add --engine local for the other."),
-        Text("引擎:docker,因为 {address} 有响应。", "如需另一种,请加 --engine local。"),
+        Text("docker: a daemon answers at {address}.", "Add --engine local for the other."),
+        Text("docker:{address} 有守护进程响应。", "如需另一种,请加 --engine local。"),
     ),
     "engine.auto-local": Entry(
-        Text("Engine: local, not docker: {reason}", "Add --engine docker to see what is wrong."),
-        Text("引擎:local,未用 docker:{reason}", "加上 --engine docker 可查看具体原因。"),
+        Text("local, not docker: {reason}", "Add --engine docker to see what is wrong."),
+        Text("local,未用 docker:{reason}", "加上 --engine docker 可查看具体原因。"),
     ),
     "engine.no-sdk": Entry(
         Text("The Docker SDK for Python is not installed.", "Run `scripts/bootstrap`."),

@@ -27,7 +27,7 @@ def test_auto_takes_docker_where_it_answers():
 def test_auto_takes_local_and_says_why():
     choice = choose("auto", connect=refuse)
     assert (choice.name, choice.client) == ("local", None)
-    assert choice.why == "Engine: local, not docker: No Docker Engine answers at unix://here."
+    assert choice.why == "local, not docker: No Docker Engine answers at unix://here."
     assert "没有 Docker 引擎" in choose("auto", lang="zh", connect=refuse).why
 
 

@@ -21,4 +21,6 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
-    yield Kit(tmp_path / "w")
+    made = Kit(tmp_path / "w")
+    yield made
+    made.run("clean", "--yes")  # containers of killed clients, before their workspace is gone

@@ -140,6 +140,19 @@ class DockerEngine:
             for container in self._containers(labels)
         ]
 
+    def has_image(self) -> bool:
+        """Whether the image is there."""
+        return bool(self._ask(self._client.images.list, name=self.image))
+
+    def remove_image(self) -> None:
+        """Remove the image's tag, and its layers where nothing else has them."""
+        self._ask(self._client.images.remove, self.image)
+
+    def leftovers(self, labels: Mapping[str, str]) -> list[str]:
+        """Names of the containers that :meth:`sweep` would remove."""
+        ended = self._containers(labels, all=True, status=list(ENDED))
+        return [str(container.name) for container in ended]
+
     def sweep(self, labels: Mapping[str, str]) -> list[str]:
         """Remove containers that ended after their client was killed; returns their names.
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llavakit.engines import docker as docker_engine
+from llavakit.engines.docker import DockerEngine, connect
 from llavakit.errors import ConfigurationError, EngineError, WorkspaceError
 from llavakit.host.console import Screen, table
+from llavakit.host.pipeline import job_labels
 from llavakit.host.settings import Settings
 from llavakit.workspace import Workspace, is_busy
 
@@ -21,18 +22,19 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
     is being worked on.
     """
     place = Workspace(settings.workspace)
+    docker = _docker(settings)
     folders = _folders(place, settings, options)
-    image = settings.image_tag if options.get("image") and _has_image(settings.image_tag) else ""
+    containers = docker.leftovers(job_labels(place)) if docker else []
+    image = settings.image_tag if options.get("image") and docker and docker.has_image() else ""
     rows = [(str(path), _size(path)) for path in folders]
-    if image:
-        rows.append((f"image {image}", ""))
+    rows += [(f"container {name}", "") for name in containers]
+    rows += [(f"image {image}", "")] if image else []
+    names = [name for name, _ in rows]
     if not rows:
         screen.result({"deleted": []}, text="There is nothing to delete.")
         return 0
     if not options.get("yes"):
-        screen.result(
-            [row[0] for row in rows], table=table("would delete", ("what", "#size"), rows)
-        )
+        screen.result(names, table=table("would delete", ("what", "#size"), rows))
         raise ConfigurationError("needs-yes")
     with place.lock("invoke clean", lambda owner: screen.say("workspace", f"in use by {owner}")):
         for run in place.runs.glob("*"):
@@ -40,12 +42,19 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
                 raise WorkspaceError("busy", folder=run)
         for path in folders:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    if image:
-        docker_engine.connect().images.remove(image)
-    screen.result(
-        {"deleted": [row[0] for row in rows]}, table=table("deleted", ("what", "#size"), rows)
-    )
+        if docker and containers:
+            docker.sweep(job_labels(place))
+        if docker and image:
+            docker.remove_image()
+    screen.result({"deleted": names}, table=table("deleted", ("what", "#size"), rows))
     return 0
+
+
+def _docker(settings: Settings) -> DockerEngine | None:
+    try:
+        return DockerEngine(connect(timeout=2), settings.image_tag)
+    except EngineError:
+        return None
 
 
 def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -> list[Path]:
@@ -62,13 +71,6 @@ def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -
     if options.get("environments") and settings.environments.exists():
         found.append(settings.environments)
     return sorted(set(found))
-
-
-def _has_image(tag: str) -> bool:
-    try:
-        return bool(docker_engine.connect().images.list(name=tag))
-    except EngineError:
-        return False
 
 
 def _size(path: Path) -> str:

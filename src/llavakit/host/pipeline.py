@@ -59,7 +59,7 @@ class Pipeline:
             for item in todos:
                 if item.action == "run":
                     self._bring(item)
-                else:
+                elif item.stage.label in targets:
                     self.screen.say(item.stage.label, item.action)
         return todos
 
@@ -67,7 +67,7 @@ class Pipeline:
         """The engine, opened at the first call (this may make the environment)."""
         if self._engine is None:
             self._engine = self.open_engine()
-            self._engine.sweep(self._labels)
+            self._engine.sweep(job_labels(self.workspace))
         return self._engine
 
     def job(self, stage: Stage) -> Job:
@@ -82,13 +82,8 @@ class Pipeline:
             mounts=(*stage.mounts, *protected),
             gpus=environment.gpus(self.settings) if stage.uses_gpu else "none",
             limits=Limits(shm_bytes=SHM_BYTES if on_gpu else None),
-            labels={**self._labels, "run": self.plan.run_id, "stage": stage.label},
+            labels={**job_labels(self.workspace), "run": self.plan.run_id, "stage": stage.label},
         )
-
-    @property
-    def _labels(self) -> dict[str, str]:
-        """By these an engine finds the jobs of this workspace again."""
-        return {"workspace": locks.digest(str(self.workspace.root))[:16]}
 
     def _prepare(self) -> None:
         needs = self.plan.recipe.needs
@@ -111,7 +106,7 @@ class Pipeline:
         while True:
             if workspace.is_busy(self.run_dir):
                 self._wait_for_stranger(item.stage)
-                self.engine().sweep(self._labels)
+                self.engine().sweep(job_labels(self.workspace))
                 if self._check(item.stage):
                     self.screen.say(item.stage.label, "done by the other process")
                     return
@@ -204,6 +199,11 @@ class Pipeline:
 
     def _say_waiting(self, owner: str) -> None:
         self.screen.say("workspace", f"is in use by {owner}; waiting for it to end")
+
+
+def job_labels(place: Workspace) -> dict[str, str]:
+    """By these labels an engine finds the jobs of a workspace again."""
+    return {"workspace": locks.digest(str(place.root))[:16]}
 
 
 class disk_errors:  # noqa: N801 - reads as the statement that it is
