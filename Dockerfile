@@ -8,11 +8,8 @@ ARG BASE_NAME=${BASE_IMAGE}
 # --- the distribution's part, common to all stages
 # hadolint ignore=DL3006  # the default has a digest; whoever passes another base chooses its tag
 FROM ${BASE_IMAGE} AS system
-ARG BASE_NAME
-COPY docker/apt.in docker/apt-install docker/apt-record /usr/share/llavakit/
-COPY docker/apt /usr/share/llavakit/apt
-RUN /usr/share/llavakit/apt-install /usr/share/llavakit/apt.in \
- && /usr/share/llavakit/apt-record "${BASE_NAME}" /usr/share/llavakit/apt /usr/share/llavakit/apt.lock
+COPY docker/apt.in docker/apt-install /usr/share/llavakit/
+RUN /usr/share/llavakit/apt-install /usr/share/llavakit/apt.in
 
 # --- the Python environment; mirrors and proxies come in here and stay here
 FROM system AS environment
@@ -58,12 +55,16 @@ ENV PATH=/opt/llavakit/env/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
     HOME=/tmp \
     LOGNAME=llavakit
 COPY --from=environment /opt/llavakit/env /opt/llavakit/env
+# As late as this: a lock that is recorded after the first build makes small layers anew, no others.
+COPY docker/apt-record /usr/share/llavakit/
+COPY docker/apt /usr/share/llavakit/apt
+ARG BASE_NAME
+RUN /usr/share/llavakit/apt-record "${BASE_NAME}" /usr/share/llavakit/apt /usr/share/llavakit/apt.lock
 USER 10001:10001
 WORKDIR /workspace
 ENTRYPOINT ["/opt/llavakit/env/bin/python"]
 CMD ["--version"]
 COPY --from=code /opt/llavakit /opt/llavakit
-ARG BASE_NAME
 ARG BASE_DIGEST=""
 ARG VERSION=""
 ARG REVISION=""

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 KIT = Path(__file__).resolve().parents[1]
 DOCKER = KIT / "docker"
 LOCKS = ("requirements", "build", "installer")
+"""Each made from the ``.in`` of its name."""
+LOCK_FILES = (*(DOCKER / f"{lock}.lock" for lock in LOCKS), KIT / "requirements-host.lock")
 
 XTUNER_ALL = {
     "bitsandbytes", "datasets", "deepspeed", "einops", "lagent", "mmengine", "modelscope",
@@ -42,19 +45,32 @@ def test_no_python_module_in_docker() -> None:
     assert not found, "docker/ must never hold a Python module"
 
 
-@pytest.mark.parametrize("lock", LOCKS)
-def test_locks_hold_hashed_pins_and_nothing_else(lock: str) -> None:
-    text = (DOCKER / f"{lock}.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lock", LOCK_FILES, ids=lambda path: path.stem)
+def test_locks_hold_hashed_pins_and_nothing_else(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
     assert "invoke lock" in text.splitlines()[1]
-    entry = re.compile(r"[a-z0-9.-]+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    # .*\n)+")
+    entry = re.compile(
+        r"[a-z0-9.-]+==\S+( ; [^\n\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    # .*\n)+"
+    )
     rest = entry.sub("", text)
     assert all(line.startswith("#") for line in rest.splitlines()), rest
 
 
-@pytest.mark.parametrize("lock", LOCKS)
-def test_locks_name_no_address_and_no_path(lock: str) -> None:
-    text = (DOCKER / f"{lock}.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lock", LOCK_FILES, ids=lambda path: path.stem)
+def test_locks_name_no_address_and_no_path(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
     assert not re.search(r"://|(?<![\w-])/\w|index-url", text)
+
+
+def test_a_version_is_said_everywhere_alike() -> None:
+    project = (KIT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert found
+    tag = f"llavakit:{found[1]}"
+    settings = yaml.safe_load((KIT / "invoke.yaml").read_text(encoding="utf-8"))
+    assert settings["llavakit"]["image_tag"] == tag
+    compose = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
+    assert compose["services"]["kit"]["image"] == f"${{LLAVAKIT_IMAGE:-{tag}}}"
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -208,6 +224,13 @@ def test_mirrors_stay_in_the_first_stages() -> None:
         assert dockerfile.count(f"ARG {argument}\n") == 1
         assert f"ARG {argument}\n" in environment
         assert argument not in final
+
+
+def test_a_recorded_apt_lock_makes_no_large_layer_anew() -> None:
+    dockerfile = (KIT / "Dockerfile").read_text(encoding="utf-8")
+    large = dockerfile.index("COPY --from=environment")
+    for late in ("docker/apt-record", "COPY docker/apt ", "${BASE_NAME}\""):
+        assert dockerfile.index(late) > large
 
 
 def test_the_context_is_a_whitelist_without_the_hosts_code() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -40,7 +39,7 @@ def test_the_list_comes_at_once() -> None:
         started = time.monotonic()
         invoke("--list")
         times.append(time.monotonic() - started)
-    assert statistics.median(times) < 1.0, "0.4 s on an idle machine; this one may be busy"
+    assert min(times) < 0.4
 
 
 @pytest.mark.parametrize(
@@ -53,6 +52,10 @@ def test_the_list_comes_at_once() -> None:
         (("train", "--engine", "podman"), "auto, docker, local"),
         (("data", "--set", "data.folder=nowhere"), "data.folder"),
         (("chat", "--picture", "x.png"), "invoke ask"),
+        (("ask", "--question", "What?"), "--picture FILE"),
+        (("ask", "--picture", "x.png"), "--question TEXT"),
+        (("train", "--recipe", "configs/recipes"), "ls configs/recipes"),
+        (("train", "--set", "summary=2024-13-45"), "--set seed=3"),
         (("demo", "--lang", "de"), "en, zh"),
     ],
 )
@@ -102,6 +105,9 @@ def test_clean_names_what_it_would_delete_and_spares_weights_and_runs(tmp_path: 
     asked = invoke(*words)
     assert asked.returncode == 2
     assert "answers-0.json" in asked.stdout
+    listed = json.loads(invoke(*words, "--json").stdout)
+    assert listed["error"] == "configuration.needs-yes"
+    assert any("answers-0.json" in name for name in listed["would delete"])
     assert (tmp_path / "cache" / "answers-0.json").exists()
     assert invoke(*words, "--yes").returncode == 0
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}

@@ -115,6 +115,10 @@ _BY_PREFIX: dict[str, type[KitError]] = {
 }
 
 
+_BY_ID: dict[str, type[KitError]] = {"step.interrupted": Interrupted}
+"""Messages with a class of their own below that of their prefix."""
+
+
 def prefixes() -> frozenset[str]:
     """The first parts of all message ids."""
     return frozenset(_BY_PREFIX)
@@ -127,7 +131,8 @@ def from_wire(line: str) -> KitError | None:
     try:
         body = json.loads(line[len(WIRE_PREFIX) :])
         prefix, _, name = body["id"].partition(".")
-        error = _BY_PREFIX[prefix](name, why=body["why"], **body["params"])
+        cls = _BY_ID.get(body["id"]) or _BY_PREFIX[prefix]
+        error = cls(name, why=body["why"], **body["params"])
         error.remedy()  # its parameters must fill the message, or it is not one of ours
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -9,8 +9,6 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-LANGUAGES = ("en", "zh")
-
 
 class Text(NamedTuple):
     what: str
@@ -55,6 +53,23 @@ TABLE: dict[str, Entry] = {
             "Use `invoke ask --picture FILE --question TEXT`.",
         ),
         Text("chat 需要在终端中使用。", "请改用 `invoke ask --picture 文件 --question 问题`。"),
+    ),
+    "configuration.no-picture": Entry(
+        Text("No picture was named.", "Add --picture FILE."),
+        Text("没有指定图片。", "请加上 --picture 文件。"),
+    ),
+    "configuration.half-a-question": Entry(
+        Text(
+            "Asking about a picture needs the picture and the question.",
+            "Write `invoke ask --picture FILE --question TEXT`.",
+        ),
+        Text(
+            "提问需要同时给出图片和问题。", "请写成 `invoke ask --picture 文件 --question 问题`。"
+        ),
+    ),
+    "configuration.unknown-setting": Entry(
+        Text("invoke.yaml has no setting {key}.", "Did you mean {nearest}?"),
+        Text("invoke.yaml 中没有 {key} 这个设置。", "您是不是想写 {nearest}?"),
     ),
     "configuration.not-an-image": Entry(
         Text("{path} cannot be read as a picture.", "Name a JPEG or PNG file."),
@@ -130,12 +145,12 @@ TABLE: dict[str, Entry] = {
         Text(
             "The Docker Engine cannot give a container the GPUs asked for ({gpus}).",
             "Install the NVIDIA Container Toolkit, then `sudo nvidia-ctk runtime configure "
-            "--runtime=docker && sudo systemctl restart docker`.",
+            "--runtime=docker && sudo systemctl restart docker`; or run without GPUs: --gpus none.",
         ),
         Text(
             "Docker 引擎无法向容器提供所需的 GPU({gpus})。",
             "请安装 NVIDIA Container Toolkit,然后运行 `sudo nvidia-ctk runtime configure "
-            "--runtime=docker && sudo systemctl restart docker`。",
+            "--runtime=docker && sudo systemctl restart docker`;或不使用 GPU:--gpus none。",
         ),
     ),
     "engine.guarantee-missing": Entry(
@@ -269,14 +284,14 @@ TABLE: dict[str, Entry] = {
             "请检查网络;如需代理或镜像源,请设置 HTTPS_PROXY、PIP_INDEX_URL。",
         ),
     ),
-    "engine.none-usable": Entry(
+    "environment.python-later": Entry(
         Text(
-            "Neither engine can run here.",
-            "Install Docker Engine, or a Python 3.10 for --engine local.",
+            "no Python 3.10 yet; uv will download one when the local engine is used",
+            "`export UV_PYTHON_INSTALL_MIRROR=ADDRESS` names a mirror for it.",
         ),
         Text(
-            "此机器上两种引擎都无法运行。",
-            "请安装 Docker Engine,或为 --engine local 安装 Python 3.10。",
+            "尚无 Python 3.10;使用 local 引擎时 uv 会下载一个",
+            "可用 `export UV_PYTHON_INSTALL_MIRROR=地址` 指定镜像站。",
         ),
     ),
     # --- the workspace ---
@@ -285,6 +300,13 @@ TABLE: dict[str, Entry] = {
             "The workspace {folder} cannot be written.", "Name another one with --workspace FOLDER."
         ),
         Text("无法写入工作区 {folder}。", "用 --workspace 指定另一个文件夹。"),
+    ),
+    "workspace.refused": Entry(
+        Text(
+            "The system does not let the kit use {path}.",
+            "Check that path's owner, permissions and kind, then run this again.",
+        ),
+        Text("系统不允许访问 {path}。", "请检查该路径的所有者、权限和类型,然后重新运行。"),
     ),
     "workspace.busy": Entry(
         Text(
@@ -410,6 +432,23 @@ TABLE: dict[str, Entry] = {
         ),
         Text("{folder} 中的权重不完整。", "运行 `invoke models` 重新生成。"),
     ),
+    "weights.code": Entry(
+        Text(
+            "The weights bring Python of their own ({file}), which is never run.",
+            "Use weights of a model that Transformers knows by itself.",
+        ),
+        Text(
+            "权重自带 Python 代码({file}),本工具从不运行这类代码。",
+            "请换用 Transformers 自身支持的模型权重。",
+        ),
+    ),
+    "weights.not-converted": Entry(
+        Text(
+            "The converted weights in {folder} are not complete.",
+            "Run `invoke convert` to make them again.",
+        ),
+        Text("{folder} 中转换后的权重不完整。", "运行 `invoke convert` 重新生成。"),
+    ),
     "weights.unsafe-projector": Entry(
         Text(
             "{file} is not a projector of tensors alone.",
@@ -509,6 +548,13 @@ TABLE: dict[str, Entry] = {
     "step.no-answers": Entry(
         Text("{file} holds no answers.", "Run `invoke ask` to make it again."),
         Text("{file} 中没有回答。", "运行 `invoke ask` 重新生成。"),
+    ),
+    "step.left-running": Entry(
+        Text(
+            "Stopped following; the step {step} goes on in the other process.",
+            "Run the same command again to follow it.",
+        ),
+        Text("已停止跟踪;步骤 {step} 仍在另一个进程中运行。", "再次运行同一命令即可继续跟踪。"),
     ),
     "step.interrupted": Entry(
         Text(

@@ -18,7 +18,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from llavakit.errors import RecipeError
 
-SCHEMA = 1
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
@@ -181,7 +180,6 @@ class Needs(_Part):
     disk_gib: PositiveFloat
     memory_gib: PositiveFloat
     minutes: PositiveFloat
-    gpu_mib: Annotated[int, Field(ge=0)] = 0
 
 
 class Recipe(_Part):
@@ -212,9 +210,9 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError("not-found", recipe=path) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RecipeError("not-found", recipe=path, why=str(error)) from None
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise RecipeError("not-yaml", recipe=path, why=str(error)) from None
     if not isinstance(raw, dict):
         raise RecipeError("not-yaml", recipe=path, why="the top level is not a mapping")
@@ -245,7 +243,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise RecipeError("unknown-key", key=key, nearest=_nearest(key))
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError("bad-override", override=override, why=str(error)) from None
     *parents, last = key.split(".")
     node = raw

@@ -67,11 +67,15 @@ class Workspace:
         except Timeout:
             on_wait(_read(note) or "another process")
             lock.acquire()
+        except OSError as error:
+            raise WorkspaceError("not-writable", folder=self.root, why=str(error)) from None
         try:
-            note.write_text(f"{owner} (process {os.getpid()})", encoding="utf-8")
+            with contextlib.suppress(OSError):  # a full disk is told by whoever needs the room
+                note.write_text(f"{owner} (process {os.getpid()})", encoding="utf-8")
             yield
         finally:
-            note.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                note.unlink(missing_ok=True)
             lock.release()
 
 

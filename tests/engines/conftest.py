@@ -12,6 +12,7 @@ from typing import Any
 
 import docker
 import pytest
+import yaml
 
 from llavakit.engines.base import Engine, Job, Mount, Outcome, Running
 from llavakit.engines.container import LABEL
@@ -23,7 +24,7 @@ from llavakit.errors import EngineError
 SRC = Path(__file__).parents[2] / "src"
 REQUIRED = "LLAVAKIT_TEST_REQUIRE_DOCKER"
 """Set where a missing Docker Engine is a failure, not a reason to skip (CI)."""
-IMAGES = ("llavakit:dev", "llavakit:latest")
+SETTINGS = Path(__file__).parents[2] / "invoke.yaml"
 STAND_IN = "llavakit-standin-base:bookworm"
 STAND_IN_DOCKERFILE = f"""
 FROM {STAND_IN}
@@ -41,14 +42,21 @@ def docker_client() -> Iterator[docker.DockerClient]:
     client.close()
 
 
+def kit_tag() -> str:
+    """The tag of the kit's image, as the tasks find it."""
+    settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))
+    tag = str(settings["llavakit"]["image_tag"])
+    return os.environ.get("INVOKE_LLAVAKIT_IMAGE_TAG") or tag
+
+
 @pytest.fixture(scope="session")
 def image(docker_client: docker.DockerClient) -> str:
     """Any image with python: the one named, the kit's own, or a stand-in base."""
-    named = os.environ.get("LLAVAKIT_TEST_IMAGE")
+    if named := os.environ.get("LLAVAKIT_TEST_IMAGE"):
+        return named
     there = {tag for image in docker_client.images.list() for tag in image.tags}
-    for tag in (named, *IMAGES):
-        if tag and (tag in there or tag == named):
-            return tag
+    if (tag := kit_tag()) in there:
+        return tag
     if STAND_IN not in there:
         reason = "no image with python here: run scripts/standin-base or invoke build"
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(reason)

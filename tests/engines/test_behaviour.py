@@ -155,6 +155,50 @@ def test_a_mount_that_may_be_written(bench):
     assert (mount.source / "new").exists()
 
 
+def linked_models(bench, *, relative: bool = False) -> Path:
+    """A folder on another disk, to which the user's own link models/ leads."""
+    disk = bench.outside / "big disk"
+    disk.mkdir()
+    (disk / "w.txt").write_text("heavy", encoding="utf-8")
+    for path, mode in ((disk, 0o777), (disk / "w.txt", 0o666)):
+        path.chmod(mode)  # nothing but a mount forbids writing
+    target = os.path.relpath(disk, bench.workspace) if relative else disk
+    (bench.workspace / "models").symlink_to(target)
+    return disk
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_linked_folder_that_is_protected(bench, relative):
+    disk = linked_models(bench, relative=relative)
+    code = """
+print(open("models/w.txt").read())
+try:
+    open("models/w.txt", "a").write("x")
+except OSError as error:
+    print(error.strerror)
+"""
+    link = bench.workspace / "models"
+    lines, outcome = bench.run(code, mounts=(Mount(link, "models"),))
+    assert outcome.exit_code == 0
+    if Guarantee.READ_ONLY_MOUNTS in bench.engine.guarantees:
+        assert lines == ["heavy", "Read-only file system"]
+        assert (disk / "w.txt").read_text(encoding="utf-8") == "heavy"
+    else:
+        assert lines == ["heavy"]
+    assert link.is_symlink()
+    assert link.resolve() == disk
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_linked_folder_that_is_written(bench, relative):
+    disk = linked_models(bench, relative=relative)
+    code = "import os; print(os.listdir('models')); open('models/new.txt', 'w').write('made')"
+    lines, outcome = bench.run(code)
+    assert (lines, outcome.exit_code) == (["['w.txt']"], 0)
+    assert (disk / "new.txt").read_text(encoding="utf-8") == "made"
+    assert (bench.workspace / "models").is_symlink()
+
+
 @pytest.mark.parametrize("target", ["../out", "/abs", "linked/out", ""])
 def test_a_mount_stays_in_the_workspace(bench, target):
     (bench.workspace / "linked").symlink_to(bench.outside)

@@ -82,6 +82,21 @@ def test_the_command_line_says_all_of_it():
     assert "s3cret" not in spec.run_line()
 
 
+def test_the_command_line_binds_what_links_lead_to(tmp_path):
+    for name in ("models", "data"):
+        (tmp_path / "disk" / name).mkdir(parents=True)
+        (tmp_path / "w").mkdir(exist_ok=True)
+        (tmp_path / "w" / name).symlink_to(tmp_path / "disk" / name)
+    protected = (Mount(tmp_path / "w/models", "models"),)
+    line = ContainerSpec(Job("j", (), tmp_path / "w", mounts=protected), "i", (7, 8)).run_line()
+    words = shlex.split(line)
+    assert [value for option, value in pairwise(words) if option == "--mount"] == [
+        f"type=bind,source={tmp_path}/w,target=/workspace",
+        f"type=bind,source={tmp_path}/disk/data,target=/workspace/data",
+        f"type=bind,source={tmp_path}/disk/models,target=/workspace/models,readonly",
+    ]
+
+
 def test_images_that_ask_for_every_gpu_get_none():
     cuda = Job("j", (), Path("/w"), gpus="none")
     assert ContainerSpec(cuda, "i", (1, 1)).environment["NVIDIA_VISIBLE_DEVICES"] == "void"

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from docker.errors import APIError, DockerException
@@ -174,6 +175,35 @@ def test_root_works_as_the_owner_of_the_workspace(docker_engine, workspace):
     running = docker_engine.start(job(workspace, "import os; print(os.getuid(), os.getgid())"))
     assert list(running.lines()) == ["1234 1235"]
     running.wait()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("target", "name"), [("nowhere", "missing"), ("..", "blocked")])
+def test_links_that_a_container_gets_nothing_of(docker_engine, workspace, target, name):
+    (workspace / "runs").symlink_to(target)
+    with pytest.raises(EngineError) as caught:
+        docker_engine.start(job(workspace))
+    assert caught.value.id == f"engine.mount-{name}"
+    assert caught.value.params["path"] == workspace / "runs"
+
+
+@pytest.mark.engine
+def test_what_the_engine_answers_while_a_job_is_waited_for(docker_engine, workspace, monkeypatch):
+    running = docker_engine.start(job(workspace, "import time; time.sleep(1)"))
+    with monkeypatch.context() as patch:
+        answer = APIError("500 Server Error", explanation="no space left on device")
+        patch.setattr(running._container, "reload", Mock(side_effect=answer))
+        with pytest.raises(EngineError) as caught:
+            running.wait()
+    assert caught.value.id == "engine.disk-full"
+    assert running.wait().exit_code == 0
+
+
+@pytest.mark.engine
+def test_gpus_to_give(docker_engine):
+    for access in GpuAccess:
+        docker_engine.__dict__["_gpu_access"] = access
+        assert docker_engine.can_use_gpus() is (access is not GpuAccess.NONE)
 
 
 @pytest.mark.engine

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llavakit.engines import processes
+from llavakit.engines import local, processes
 from llavakit.engines.base import Job
 from llavakit.engines.local import LocalEngine
 from llavakit.engines.processes import JOBS_FOLDER, Note, started
@@ -63,6 +63,18 @@ def test_gpus(engine, workspace, monkeypatch, gpus, outside, inside):
     if outside:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outside)
     assert environment(engine, workspace, gpus=gpus).get("CUDA_VISIBLE_DEVICES") == inside
+
+
+def test_gpus_to_give(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(local, "NVIDIA_DEVICE", tmp_path / "nvidiactl")
+    assert not engine.can_use_gpus()
+    (tmp_path / "nvidiactl").touch()
+    assert engine.can_use_gpus()
+    (tmp_path / "nvidiactl").rename(tmp_path / "nvidia-smi")
+    assert not engine.can_use_gpus()
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert engine.can_use_gpus()
 
 
 def test_no_python(workspace):

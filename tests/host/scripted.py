@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from llavakit.engines.base import Engine, Guarantee, Job, Outcome, Running
+from llavakit.engines.base import Guarantee, Job, Outcome, Running
 
 Script = Callable[[Job], "Play"]
 
@@ -71,10 +71,8 @@ class ScriptedEngine:
     def sweep(self, labels: Mapping[str, str]) -> list[str]:
         return []
 
+    def can_use_gpus(self) -> bool:
+        return False
+
     def command(self, job: Job) -> str:
         return " ".join(job.argv)
-
-
-def as_engine(engine: ScriptedEngine) -> Engine:
-    """For the type checker: a scripted engine is an engine."""
-    return engine

@@ -34,7 +34,19 @@ def test_json_is_the_only_thing_on_standard_output(capsys: pytest.CaptureFixture
     screen = Screen(json_output=True)
     screen.say("train", "x")
     screen.result({"答": 1}, text="not shown")
+    assert screen.close(3) == 3
     assert json.loads(capsys.readouterr().out) == {"答": 1}
+
+
+def test_a_failure_after_a_result_is_still_one_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen(json_output=True)
+    screen.result({"rows": []})
+    screen.failure(DataError("no-file", file="x.json", folder="d"))
+    screen.close(1)
+    body = json.loads(capsys.readouterr().out)
+    assert (body["rows"], body["error"]) == ([], "data.no-file")
 
 
 def test_a_failure_says_what_why_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,15 +31,17 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(venv, "find_python", no_python)
 
 
-def test_a_host_where_nothing_can_run_fails_with_remedies(
+def test_a_host_that_has_nothing_is_told_what_to_do(
     nothing: None, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     made = settings.resolve(DEFAULTS, {"workspace": str(tmp_path)})
-    assert doctor.report(made, Screen(json_output=True)) == 1
+    screen = Screen(json_output=True)
+    assert screen.close(doctor.report(made, screen)) == 0
     found = {check["id"]: check for check in yaml.safe_load(capsys.readouterr().out)}
     assert found["engine-docker"]["status"] == "warn"
     assert "unix:///x.sock" in found["engine-docker"]["found"]
-    assert found["engine"]["status"] == "fail"
+    assert found["engine-local"]["status"] == "warn"
+    assert "UV_PYTHON_INSTALL_MIRROR" in found["engine-local"]["remedy"]
     assert all(check["remedy"] for check in found.values() if check["status"] in ("warn", "fail"))
 
 

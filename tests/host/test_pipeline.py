@@ -162,6 +162,36 @@ def test_a_run_that_another_process_works_on_is_followed_not_started_twice(
     monkeypatch.setattr(workspace, "is_busy", stranger)
     made.bring_up_to_date(["models"])
     assert engine.jobs == []
+    body = record.read(made.run_dir)
+    assert body is not None
+    assert [stage["engine"] for stage in body["provenance"]["stages"]] == [None]
+
+
+def test_what_its_artefact_proves_is_no_failure(tmp_path: Path) -> None:
+    """The out-of-memory flag can be set for a child that the step did without."""
+
+    def play(job: Job) -> Play:
+        working(tmp_path)(job)
+        return Play(outcome=Outcome(exit_code=0, out_of_memory=True))
+
+    made, _ = pipeline(tmp_path, play)
+    made.bring_up_to_date(["models"])
+
+
+def test_the_recipe_is_there_for_a_job_that_needs_no_stage(tmp_path: Path) -> None:
+    pipeline(tmp_path, working(tmp_path))[0].bring_up_to_date(["models"])
+    made, _ = pipeline(tmp_path, working(tmp_path), "ask.max_new_tokens=7")
+    made.bring_up_to_date(["models"])
+    assert recipes.load(made.run_dir / "recipe.json").ask.max_new_tokens == 7
+
+
+def test_a_recipe_that_needs_a_gpu_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    made, engine = pipeline(tmp_path, working(tmp_path), "train.llm_quantization=nf4")
+    with pytest.raises(StepError) as caught:
+        made.bring_up_to_date(["train"])
+    assert caught.value.id == "step.needs-gpu"
+    assert "invoke demo" in caught.value.remedy()
+    assert engine.jobs == []
 
 
 def test_too_little_disk_is_said_before_anything_starts(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_a_run_is_named_after_its_recipe_and_what_it_trains_from() -> None:
         ("seed=1", AFTER_TRAINING | {"models", "convert-pretrained", "ask-before"}),
         ("needs.minutes=9", set()),
         ("expected.iterations=9", set()),
+        ("train.llm_dtype=float16", AFTER_TRAINING | {"ask-before"}),
         ("summary=other words", set()),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from llavakit import recipe as recipes
 from llavakit.host import plan, results
 from llavakit.host.settings import KIT
+from llavakit.workspace import Workspace
 
 
 def content(before: float, after: float, swapped: float | None = 0.1) -> dict[str, Any]:
@@ -25,6 +27,13 @@ def shown(body: dict[str, Any], width: int = 80) -> str:
     console = Console(width=width, record=True)
     console.print(results.comparison_table(body, "tiny-1"))
     return console.export_text()
+
+
+def judged(body: dict[str, Any]) -> list[tuple[str, bool]]:
+    """The verdict on the scores; that on iterations needs a run."""
+    checks = results.verdict(tiny(), Workspace(Path("nowhere")), body)
+    assert checks[0] == ("None iterations, 80 planned", False)
+    return checks[1:]
 
 
 def tiny() -> plan.Plan:
@@ -45,7 +54,7 @@ def tiny() -> plan.Plan:
 def test_the_verdict_holds_the_scores_against_the_recipe(
     scores: tuple[float, float, float], met: list[bool]
 ) -> None:
-    assert [each for _, each in results.verdict(tiny(), content(*scores))] == met
+    assert [each for _, each in judged(content(*scores))] == met
 
 
 def test_a_question_without_a_reference_has_no_score() -> None:
@@ -54,11 +63,11 @@ def test_a_question_without_a_reference_has_no_score() -> None:
     body["rows"][0].update(before=side, after=side)
     body["means"]["before"]["rouge_l"] = None
     assert "yes" in shown(body)
-    assert len(results.verdict(tiny(), body)) == 2
+    assert len(judged(body)) == 2
 
 
 def test_what_was_not_asked_is_not_judged() -> None:
-    assert len(results.verdict(tiny(), content(0, 1, None))) == 2
+    assert len(judged(content(0, 1, None))) == 2
 
 
 def test_a_common_question_stands_once() -> None:

@@ -57,9 +57,10 @@ def test_data_that_cannot_be_used(engine: str, kit: Kit, change: str, words: str
 
 
 def test_a_config_that_xtuner_cannot_use(engine: str, kit: Kit) -> None:
-    """The recipe is valid by its types; only the model can tell that three heads do not fit."""
-    said = refusal(kit, "train", "--engine", engine, "--set", "weights.llm.attention_heads=3")
-    assert "attention_heads" in said or "divisible" in said
+    """Valid by its types; only the forward pass can tell that there is no layer -9."""
+    said = refusal(kit, "train", "--engine", engine, "--set", "train.visual_select_layer=-9")
+    assert "IndexError" in said
+    assert "logs/train.log" in said
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llavakit import errors, messages
-from llavakit.errors import DataError, KitError, from_wire
+from llavakit.errors import DataError, Interrupted, KitError, StepError, from_wire
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "llavakit"
 
@@ -75,6 +75,15 @@ def test_an_error_survives_the_wire() -> None:
     assert isinstance(back, DataError)
     assert (back.id, back.why, back.params) == (error.id, error.why, error.params)
     assert "a{b}.json" in back.what("zh")
+
+
+def test_an_interruption_stays_one_on_the_wire() -> None:
+    back = from_wire(Interrupted("interrupted", step="train").to_wire())
+    assert isinstance(back, Interrupted)
+    assert back.exit_code == 130
+    other = from_wire(StepError("out-of-memory", step="train").to_wire())
+    assert type(other) is StepError
+    assert other.exit_code == 1
 
 
 @pytest.mark.parametrize(

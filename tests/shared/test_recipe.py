@@ -57,7 +57,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(override: str, nea
         assert nearest in error.remedy()
 
 
-@pytest.mark.parametrize("override", ["seed", "=3", "", "seed=[1", "train.betas={"])
+@pytest.mark.parametrize(
+    "override", ["seed", "=3", "", "seed=[1", "train.betas={", "summary=2024-13-45"]
+)
 def test_an_override_that_is_none_is_refused(override: str) -> None:
     assert refused(TINY, override).id in {"recipe.bad-override", "recipe.unknown-key"}
 
@@ -104,6 +106,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "none.yaml").id == "recipe.not-found"
+    assert refused(tmp_path).id == "recipe.not-found"
 
 
 def test_the_resolved_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:

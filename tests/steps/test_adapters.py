@@ -106,7 +106,7 @@ def test_a_broken_or_missing_file_is_said(handed_in):
     path.unlink()
     with pytest.raises(WeightsError) as caught:
         adapters.load_projector(handed_in)
-    assert caught.value.name == "missing"
+    assert caught.value.name == "not-converted"
 
 
 def test_a_long_conversation_forgets_its_oldest_turns(chain):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from llavakit import errors
-from llavakit.errors import DataError, StepError
+from llavakit.errors import DataError, StepError, WorkspaceError
 from llavakit.locks import StepLock
 from llavakit.recipe import Ask
 from llavakit.steps import ask, chat, checkpoints, compare, faults, history, outputs
@@ -114,6 +118,66 @@ def test_leftovers_of_a_killed_attempt_are_cleared(tmp_path):
         _ = 1 / 0
     assert (final / "a").read_text() == ".d.old", "killed between two renames: the old one is back"
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from llavakit.steps import outputs
+class Job: step, key = "data", "bb"
+with outputs.folder(Path(sys.argv[1]), Job) as folder:
+    (folder / "a").write_text("theirs")
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def other_maker():
+    """Start another process that makes a folder until it is told to end."""
+    source = Path(outputs.__file__).parents[2]
+    with contextlib.ExitStack() as stack:
+
+        def start(final):
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", HOLD, final], stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(source)},
+                )
+            )  # fmt: skip
+            stack.callback(process.kill)
+            assert process.stdout.readline() == b"in\n"
+            return process
+
+        yield start
+
+
+def test_two_runs_never_make_one_output_at_once(tmp_path, other_maker):
+    final = tmp_path / "models" / "m"
+    process = other_maker(final)
+    with pytest.raises(WorkspaceError) as caught, outputs.folder(final, Job):
+        pytest.fail("both are making it")
+    assert (caught.value.id, caught.value.params) == ("workspace.busy", {"folder": str(final)})
+    with pytest.raises(WorkspaceError):
+        outputs.file(final, {}, Job)
+    with outputs.folder(final.with_name("n"), Job):
+        pass
+    process.communicate(b"\n", timeout=30)
+    assert process.returncode == 0
+    assert (final / "a").read_text() == "theirs"
+    assert StepLock(final / "lock.json").check("bb").fresh
+    assert sorted(path.name for path in final.parent.iterdir()) == ["m", "n"]
+
+
+def test_a_killed_maker_holds_nothing(tmp_path, other_maker):
+    final = tmp_path / "m"
+    process = other_maker(final)
+    process.kill()
+    process.wait(30)
+    with outputs.folder(final, Job) as folder:
+        assert list(folder.iterdir()) == []
+    outputs.file(tmp_path / "x.json", {}, Job)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "x.json", "x.lock.json"]
 
 
 # --- faults

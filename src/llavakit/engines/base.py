@@ -123,6 +123,10 @@ class Engine(Protocol):
         """Versions and identities for the record's provenance (never secrets)."""
         ...
 
+    def can_use_gpus(self) -> bool:
+        """Whether a job can be given GPUs here: what ``gpus='all'`` would find is not looked at."""
+        ...
+
     def start(self, job: Job) -> Running:
         """Start ``job``.
 

@@ -17,7 +17,7 @@ from docker.types import Mount as BindMount
 from llavakit.engines import gpus
 from llavakit.engines.base import Job
 from llavakit.engines.gpus import GpuAccess
-from llavakit.engines.mounts import KEPT_FOLDER, SHARED_FOLDERS, User
+from llavakit.engines.mounts import KEPT_FOLDER, SHARED_FOLDERS, User, linked
 from llavakit.engines.redact import is_secret
 
 LABEL = "io.llavakit"
@@ -66,11 +66,20 @@ class ContainerSpec:
 
     @property
     def binds(self) -> list[tuple[str, str, bool]]:
-        """Source, target and whether it is read-only, the workspace first."""
-        root = (str(self.job.workspace.absolute()), WORKSPACE, False)
-        return [root] + [
-            (str(mount.source.resolve()), f"{WORKSPACE}/{mount.target}", mount.read_only)
-            for mount in self.job.mounts
+        """Source, target and whether it is read-only, the workspace first.
+
+        A shared folder that is a link is bound too: its target is not in the workspace.
+        """
+        workspace = self.job.workspace.absolute()
+        taken = {mount.target for mount in self.job.mounts}
+        links = [name for name in linked(workspace) if name not in taken]
+        return [
+            (str(workspace), WORKSPACE, False),
+            *((str((workspace / name).resolve()), f"{WORKSPACE}/{name}", False) for name in links),
+            *(
+                (str(mount.source.resolve()), f"{WORKSPACE}/{mount.target}", mount.read_only)
+                for mount in self.job.mounts
+            ),
         ]
 
     def options(self) -> dict[str, Any]:

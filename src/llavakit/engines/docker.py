@@ -32,6 +32,8 @@ ENDED = ("created", "exited", "dead")
 def connect(timeout: float = 60.0) -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or Docker's current context names.
 
+    Of the contexts only those on a local socket are followed. For one on tcp or ssh set DOCKER_HOST
+    (jobs bind folders of this host, which an engine elsewhere does not have).
     ``timeout`` (seconds) is for this first question only. Raises EngineError ``no-daemon`` or
     ``permission-denied``.
     """
@@ -140,6 +142,9 @@ class DockerEngine:
             for container in self._containers(labels)
         ]
 
+    def can_use_gpus(self) -> bool:
+        return self._gpu_access is not GpuAccess.NONE
+
     def has_image(self) -> bool:
         """Whether the image is there."""
         return bool(self._ask(self._client.images.list, name=self.image))
@@ -203,10 +208,11 @@ class DockerEngine:
 
     def _prepare(self, spec: ContainerSpec) -> None:
         job = spec.job
-        if job.gpus != "none" and spec.gpu_access is GpuAccess.NONE:
+        if job.gpus != "none" and not self.can_use_gpus():
             raise EngineError("no-gpu-support", gpus=job.gpus)
         if not job.workspace.is_dir():
             raise EngineError("mount-missing", path=job.workspace)
+        mounts.check_links(job.workspace)
         user = None if self._rootless else spec.user
         if user is not None:
             mounts.give(job.workspace, user)

@@ -95,6 +95,8 @@ class DockerJob:
                 self._container.wait(timeout=WAIT_SECONDS)
             except NotFound:
                 return False
+            except APIError as error:
+                raise translate(error, **self._params()) from None
             except LOST as error:
                 if time.monotonic() > deadline:
                     raise translate(error, **self._params()) from None

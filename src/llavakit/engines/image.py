@@ -16,6 +16,7 @@ from typing import Any, Literal
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
+from docker.models.images import Image
 
 from llavakit.engines.docker_errors import translate
 from llavakit.errors import EngineError
@@ -95,11 +96,24 @@ def mirror_args(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def inspect_labels(client: docker.DockerClient, tag: str) -> dict[str, str] | None:
-    """The image's labels, or None when there is no such image."""
+    """The image's labels, or None when there is no such image.
+
+    Raises EngineError ``no-daemon``, ``permission-denied`` or ``request-failed``.
+    """
     try:
-        return dict(client.images.get(tag).labels)
+        return dict(_get(client, tag).labels)
     except ImageNotFound:
         return None
+
+
+def _get(client: docker.DockerClient, tag: str) -> Image:
+    """The image. Raises ImageNotFound, and the EngineError for every other answer."""
+    try:
+        return client.images.get(tag)
+    except ImageNotFound:
+        raise
+    except (DockerException, requests.RequestException) as error:
+        raise translate(error, address=client.api.base_url, image=tag) from None
 
 
 def buildkit_missing() -> str:
@@ -123,8 +137,8 @@ def build(
 ) -> str:
     """Build ``spec`` and return the image's id; ``on_line`` gets the builder's output.
 
-    Raises EngineError ``build-failed``, ``base-gone``, ``build-no-network`` or ``disk-full``.
-    A tag that was there before stays on its image then.
+    Raises EngineError ``build-failed``, ``base-gone``, ``build-no-network`` or ``disk-full``, and
+    ``image-missing``, ``no-daemon`` or ``request-failed`` when the image cannot be asked for. A tag that was there before stays on its image then.
     """
     missing = "" if builder == "sdk" else buildkit_missing()
     if builder == "buildkit" and missing:
@@ -137,7 +151,10 @@ def build(
         failure = _build_buildkit(spec, on_line)
     if failure is not None:
         raise explain(failure, spec)
-    return str(client.images.get(spec.tag).id)
+    try:
+        return str(_get(client, spec.tag).id)
+    except ImageNotFound as error:
+        raise translate(error, image=spec.tag) from None
 
 
 def explain(failure: Failure, spec: ImageSpec) -> EngineError:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ NETWORK_VARIABLES = (
 """What a job with a network gets of the caller's environment."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME = Path("cache/home")
+NVIDIA_DEVICE = Path("/dev/nvidiactl")
 
 
 class LocalEngine:
@@ -49,6 +51,9 @@ class LocalEngine:
 
     def describe(self) -> dict[str, str]:
         return {"engine": self.name, "kernel": platform.release(), "gpus": "cuda-visible-devices"}
+
+    def can_use_gpus(self) -> bool:
+        return NVIDIA_DEVICE.exists() or shutil.which("nvidia-smi") is not None
 
     def start(self, job: Job) -> LocalJob:
         """Start ``job``; see the Protocol.

@@ -39,12 +39,39 @@ def mountpoint(job: Job, mount: Mount) -> Path:
     return place
 
 
+def linked(workspace: Path) -> list[str]:
+    """The shared folders that are links: their user keeps them on another disk."""
+    return [name for name in SHARED_FOLDERS if (workspace / name).is_symlink()]
+
+
+def check_links(workspace: Path) -> None:
+    """Refuse links of shared folders that a container cannot be given the target of.
+
+    Raises EngineError ``mount-missing`` when there is no folder at its end, ``mount-blocked`` when
+    that folder has the workspace itself in it.
+    """
+    for place in (workspace / name for name in linked(workspace)):
+        if not place.is_dir():
+            raise EngineError("mount-missing", path=place)
+        if workspace.resolve().is_relative_to(place.resolve()):
+            raise EngineError("mount-blocked", path=place)
+
+
+def _is_source(place: Path, mount: Mount) -> bool:
+    """Whether the mount protects a place of the workspace: its source is its own mountpoint."""
+    source = mount.source
+    return source.parent.resolve() / source.name == place.parent.resolve() / place.name
+
+
 def make_folder(job: Job, mount: Mount, user: User | None) -> None:
     """Make the mountpoint a folder, and the folders that are missing above it; they are ``user``'s.
 
+    A link that is the mount's own source stays: it is the user's, and Docker mounts at its end.
     Raises what :func:`mountpoint` raises.
     """
     place = mountpoint(job, mount)
+    if _is_source(place, mount):
+        return
     if place.is_symlink():
         place.unlink()
     missing = [path for path in (place, *place.parents) if not path.exists()]
@@ -90,7 +117,8 @@ def job_user(workspace: Path, caller: User | None = None) -> User:
 def give(workspace: Path, user: User) -> None:
     """Give what root made in the workspace to ``user``: an earlier run may have been root's.
 
-    Only root can, so it does nothing for anyone else. Links are never followed.
+    Only root can, so it does nothing for anyone else. Links are never followed: whose the files
+    of a linked folder are is for its owner to say.
     """
     if os.getuid() != 0:
         return

@@ -55,7 +55,9 @@ class Conversation:
 
 def ask(pipeline: Pipeline, options: Mapping[str, Any], screen: Screen) -> int:
     """`invoke ask --picture FILE --question TEXT`: one answer."""
-    question = str(options["question"])
+    question = str(options.get("question") or "")
+    if not question or not options.get("picture"):
+        raise ConfigurationError("half-a-question")
     with _conversation(pipeline, options, screen) as conversation:
         answer = conversation.ask(question)
     screen.result({"question": question, "answer": answer}, text=answer)
@@ -85,7 +87,9 @@ def _conversation(
     engine = pipeline.engine()
     job = replace(pipeline.job(_stage(pipeline, tuned, picture)), interactive=True)
     screen.say("chat", f"loading {'the pretrained' if pretrained else 'the fine-tuned'} model")
-    running = engine.start(job)
+    # Under the lock, so that no other command sweeps a container that is not yet running.
+    with pipeline.workspace.lock("invoke chat", pipeline.say_waiting):
+        running = engine.start(job)
     try:
         yield Conversation(running)
     finally:
@@ -105,9 +109,12 @@ def _stage(pipeline: Pipeline, tuned: PurePosixPath, picture: PurePosixPath) -> 
 def _picture(pipeline: Pipeline, named: str) -> PurePosixPath:
     """Copy the picture into the workspace: the job sees it and nothing else of its folder."""
     path = Path(named).expanduser() if named else None
-    if path is None or not path.is_file() or path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise ConfigurationError("not-an-image", path=named or "no --picture")
-    content = path.read_bytes()
+    if path is None:
+        raise ConfigurationError("no-picture")
+    if not path.is_file() or path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ConfigurationError("not-an-image", path=named)
+    with disk_errors(path):
+        content = path.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:16] + path.suffix.lower()
     relative = PurePosixPath("cache", "pictures", name)
     target = pipeline.workspace.root / relative

@@ -22,6 +22,14 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
     is being worked on.
     """
     place = Workspace(settings.workspace)
+    with place.lock("invoke clean", lambda owner: screen.say("workspace", f"in use by {owner}")):
+        for run in place.runs.glob("*"):
+            if is_busy(run):
+                raise WorkspaceError("busy", folder=run)
+        return _clean(place, settings, options, screen)
+
+
+def _clean(place: Workspace, settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
     docker = _docker(settings)
     folders = _folders(place, settings, options)
     containers = docker.leftovers(job_labels(place)) if docker else []
@@ -33,20 +41,17 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
     if not rows:
         screen.result({"deleted": []}, text="There is nothing to delete.")
         return 0
+    columns = ("what", "#size")
     if not options.get("yes"):
-        screen.result(names, table=table("would delete", ("what", "#size"), rows))
+        screen.result({"would delete": names}, table=table("would delete", columns, rows))
         raise ConfigurationError("needs-yes")
-    with place.lock("invoke clean", lambda owner: screen.say("workspace", f"in use by {owner}")):
-        for run in place.runs.glob("*"):
-            if is_busy(run):
-                raise WorkspaceError("busy", folder=run)
-        for path in folders:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        if docker and containers:
-            docker.sweep(job_labels(place))
-        if docker and image:
-            docker.remove_image()
-    screen.result({"deleted": names}, table=table("deleted", ("what", "#size"), rows))
+    for path in folders:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if docker and containers:
+        docker.sweep(job_labels(place))
+    if docker and image:
+        docker.remove_image()
+    screen.result({"deleted": names}, table=table("deleted", columns, rows))
     return 0
 
 
@@ -58,13 +63,14 @@ def _docker(settings: Settings) -> DockerEngine | None:
 
 
 def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -> list[Path]:
-    keep = {settings.environments}
+    keep = {settings.environments, place.cache / "environments"}
     found = [
         path for path in place.cache.glob("*") if path not in keep and path.name != ".writable"
     ]
-    for folder in (place.models, place.data, place.runs):
-        found += folder.glob(".*.partial")
-    found += place.runs.glob("*/.*.partial")
+    for pattern in (".*.partial", ".*.old"):  # what a killed step left half-made
+        for folder in (place.models, place.data, place.runs):
+            found += folder.glob(pattern)
+        found += place.runs.glob(f"*/{pattern}")
     for name in ("models", "data", "runs"):
         if options.get(name):
             found += (path for path in (place.root / name).glob("*"))

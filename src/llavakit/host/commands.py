@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
+from llavakit import messages
 from llavakit import recipe as recipes
 from llavakit.errors import KitError, StepError
 from llavakit.host import (
@@ -25,7 +25,7 @@ from llavakit.host import (
     testing,
 )
 from llavakit.host.console import Screen
-from llavakit.host.pipeline import Pipeline
+from llavakit.host.pipeline import Pipeline, system_error
 from llavakit.host.settings import KIT, Settings
 from llavakit.workspace import Workspace
 
@@ -59,7 +59,7 @@ class Call:
             recipe,
             kit=KIT,
             lock_sha256=environment.lock_sha256(),
-            unused_run=partial(_unused, workspace) if self.options.get("fresh") else str,
+            pick_run=partial(runs.pick, workspace, fresh=bool(self.options.get("fresh"))),
         )
         open_engine = partial(environment.open_engine, self.settings, self.screen)
         return Pipeline(self.settings, self.screen, made, workspace, open_engine)
@@ -67,7 +67,8 @@ class Call:
 
 def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -> NoReturn:
     """Run the command ``name`` and exit: 0, or the status of what failed, without a traceback."""
-    screen = Screen(json_output=bool(options.get("json")))
+    lang = str(options.get("lang") or messages.language())
+    screen = Screen(lang=lang, json_output=bool(options.get("json")))
     try:
         merged = settings.resolve(configured, options)
         screen.lang = merged.lang
@@ -75,12 +76,14 @@ def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -
     except KitError as error:
         screen.failure(error)
         status = error.exit_code
+    except OSError as error:
+        known = system_error(error, settings.KIT)
+        screen.failure(known)
+        status = known.exit_code
     except KeyboardInterrupt:
         screen.note("stopped")
         status = 130
-    except BrokenPipeError:
-        status = 141
-    sys.exit(status)
+    sys.exit(screen.close(status))
 
 
 def _step(name: str, call: Call) -> int:
@@ -92,7 +95,7 @@ def _step(name: str, call: Call) -> int:
     if name == "ask":
         answers, table = results.answers(pipeline.plan, pipeline.workspace)
         call.screen.result(answers, table=table)
-    elif name == "compare":
+    elif name in ("compare", "demo"):
         return _compared(call, pipeline)
     else:
         body = {
@@ -108,22 +111,20 @@ def _step(name: str, call: Call) -> int:
 def _demo(call: Call) -> int:
     tiny = call.settings.model_copy(update={"recipe": "tiny"})
     call = Call(tiny, call.options, call.screen)
-    pipeline = call.pipeline()
-    if call.options.get("plan"):
-        show_plan.show(pipeline, ALL, call.screen)
-        return 0
-    pipeline.bring_up_to_date(ALL)
-    return _compared(call, pipeline)
+    return _step("demo", call)
 
 
 def _compared(call: Call, pipeline: Pipeline) -> int:
     content = results.comparison(pipeline.plan, pipeline.workspace)
-    checks = results.verdict(pipeline.plan, content)
+    changed = [word for word in call.options.get("set") or () if not word.startswith("seed=")]
+    checks = [] if changed else results.verdict(pipeline.plan, pipeline.workspace, content)
     title = f"{pipeline.plan.run_id}: answers before and after fine-tuning"
     call.screen.result(
         {**content, "run": pipeline.plan.run_id, "expected": [list(check) for check in checks]},
         table=results.comparison_table(content, title),
     )
+    if changed:
+        call.screen.say("not judged", f"the recipe was changed: {', '.join(changed)}")
     for text, met in checks:
         call.screen.say("as expected" if met else "NOT as expected", text)
     missed = [text for text, met in checks if not met]
@@ -133,18 +134,14 @@ def _compared(call: Call, pipeline: Pipeline) -> int:
 
 
 def _ask(call: Call) -> int:
-    if call.options.get("question"):
-        return chat.ask(call.pipeline(), call.options, call.screen)
-    return _step("ask", call)
+    given = [name for name in ("picture", "question", "pretrained") if call.options.get(name)]
+    if not given or call.options.get("plan"):
+        return _step("ask", call)
+    return chat.ask(call.pipeline(), call.options, call.screen)
 
 
 def _chat(call: Call) -> int:
     return chat.converse(call.pipeline(), call.options, call.screen)
-
-
-def _unused(workspace: Workspace, name: str) -> str:
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(each for each in names if not (workspace.runs / each).exists())
 
 
 COMMANDS: dict[str, Callable[[Call], int]] = {

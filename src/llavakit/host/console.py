@@ -27,6 +27,7 @@ class Screen:
     def __init__(self, *, lang: str = "en", json_output: bool = False) -> None:
         self.lang = lang
         self.json_output = json_output
+        self._document: Any = None
         self._err = Console(stderr=True, highlight=False)
         self._out = Console(highlight=False)
 
@@ -42,7 +43,7 @@ class Screen:
     def result(self, value: Any, *, table: Table | None = None, text: str = "") -> None:
         """A command's result: JSON for programs, a table or lines for people."""
         if self.json_output:
-            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+            self._document = value
         elif table is not None:
             self._out.print(table)
         elif text:
@@ -57,11 +58,25 @@ class Screen:
                 "why": error.why,
                 "remedy": error.remedy(self.lang),
             }
-            sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
+            result = self._document
+            kept = {"result": result} if result is not None and not isinstance(result, dict) else {}
+            self._document = {**(result if isinstance(result, dict) else kept), **body}
         self._err.print(Text(error.what(self.lang), style="bold red"), soft_wrap=True)
         for line in error.why.splitlines():
             self._err.print(Text(f"    {line}", style="dim"), soft_wrap=True)
         self._err.print(Text(f"-> {error.remedy(self.lang)}", style="bold"), soft_wrap=True)
+
+    def close(self, status: int) -> int:
+        """Write the JSON document, if one was asked for; the command's exit status."""
+        try:
+            if self.json_output and self._document is not None:
+                text = json.dumps(self._document, ensure_ascii=False, indent=2, sort_keys=True)
+                sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads any more
+            sys.stdout = None
+            return 141
+        return status
 
     def progress(self, label: str) -> StageProgress:
         """Progress of one stage: a bar on a terminal, plain lines elsewhere."""

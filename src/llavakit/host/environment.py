@@ -59,11 +59,9 @@ def has_nvidia_gpu() -> bool:
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
-def gpus(settings: Settings) -> str:
-    """``all``, ``none`` or indices, with ``auto`` decided by this host."""
-    if settings.gpus != "auto":
-        return settings.gpus
-    return "all" if has_nvidia_gpu() else "none"
+def memory_bytes() -> int:
+    """This host's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def open_engine(settings: Settings, screen: Screen) -> Engine:
@@ -104,7 +102,7 @@ def local_python(settings: Settings, screen: Screen) -> Path:
         )
     screen.say(
         "environment",
-        f"installing the pinned packages once: about 3 GB to fetch, {LOCAL_GIB:g} GB on disk,"
+        f"installing the pinned packages once: about 3 GB to fetch, {LOCAL_GIB:g} GiB on disk,"
         f" some minutes, in {folder}",
     )
     with screen.progress("environment") as progress:
@@ -177,8 +175,11 @@ def base_args(base: str, dockerfile: str) -> dict[str, str]:
 
 
 def _other_base(labels: Mapping[str, str]) -> str:
-    """The base without a digest that the user chose for this image; empty: the Dockerfile's own."""
-    return "" if labels.get(LABEL_BASE_DIGEST) else labels.get(LABEL_BASE, "")
+    """The base that the user chose for this image; empty: the Dockerfile's own."""
+    name, digest = labels.get(LABEL_BASE, ""), labels.get(LABEL_BASE_DIGEST, "")
+    if digest and digest in DOCKERFILE.read_text(encoding="utf-8"):
+        return ""
+    return f"{name}@{digest}" if digest else name
 
 
 def version() -> str:

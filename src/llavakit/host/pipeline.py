@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import shutil
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llavakit import locks, record, workspace
-from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome
+from llavakit import locks, workspace
+from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
 from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
 from llavakit.events import EventReader
-from llavakit.host import environment, results
+from llavakit.host import environment, recording, results
 from llavakit.host.console import Screen
 from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
@@ -26,6 +27,8 @@ OFFLINE = {
     "HF_DATASETS_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
 }
+MEMORY_SHARE = 0.9
+"""Of the host's memory, for one job: a step that wants more is stopped, not its host."""
 SHM_BYTES = 8 << 30
 """Shared memory of a job on a GPU: data loaders and NCCL pass tensors through it."""
 
@@ -51,11 +54,13 @@ class Pipeline:
         Raises the KitError of the first stage that failed; Interrupted after Ctrl-C.
         """
         targets = list(targets)
-        with self.workspace.lock(f"invoke {targets[-1]}", self._say_waiting):
+        with self.workspace.lock(f"invoke {targets[-1]}", self.say_waiting):
             todos = todo(self.plan, self.workspace, targets)
             self.screen.say("run", f"{self.plan.run_id} in {self.run_dir}")
-            if any(item.action == "run" for item in todos):
-                self._prepare()
+            to_run = [item.stage for item in todos if item.action == "run"]
+            if to_run:
+                self._check_host(to_run)
+            self._write_recipe()
             for item in todos:
                 if item.action == "run":
                     self._bring(item)
@@ -73,20 +78,35 @@ class Pipeline:
     def job(self, stage: Stage) -> Job:
         """The job of a stage, for any engine."""
         protected = tuple(Mount(self.workspace.root / folder, folder) for folder in stage.protects)
-        on_gpu = stage.uses_gpu and environment.gpus(self.settings) != "none"
+        gpus = self.gpus() if stage.uses_gpu else "none"
         return Job(
             name=stage.label,
             argv=stage.argv,
             workspace=self.workspace.root,
             env=OFFLINE,
             mounts=(*stage.mounts, *protected),
-            gpus=environment.gpus(self.settings) if stage.uses_gpu else "none",
-            limits=Limits(shm_bytes=SHM_BYTES if on_gpu else None),
+            gpus=gpus,
+            limits=Limits(
+                memory_bytes=int(environment.memory_bytes() * MEMORY_SHARE),
+                shm_bytes=None if gpus == "none" else SHM_BYTES,
+            ),
             labels={**job_labels(self.workspace), "run": self.plan.run_id, "stage": stage.label},
         )
 
-    def _prepare(self) -> None:
-        needs = self.plan.recipe.needs
+    def gpus(self) -> str:
+        """``all``, ``none`` or indices; ``auto`` is decided by the host and its engine."""
+        if self.settings.gpus != "auto":
+            return self.settings.gpus
+        if not environment.has_nvidia_gpu():
+            return "none"
+        return "all" if self._engine is None or self._engine.can_use_gpus() else "none"
+
+    def _check_host(self, stages: list[Stage]) -> None:
+        """Refuse what cannot work here before anything is made; say what it takes."""
+        recipe, needs = self.plan.recipe, self.plan.recipe.needs
+        on_gpu = any(stage.uses_gpu for stage in stages)
+        if recipe.train.llm_quantization != "none" and on_gpu and self.gpus() == "none":
+            raise StepError("needs-gpu", recipe=recipe.name)
         free = shutil.disk_usage(self.workspace.root).free / 2**30
         if free < needs.disk_gib:
             raise WorkspaceError(
@@ -98,56 +118,78 @@ class Pipeline:
             f"about {needs.minutes:g} min, {needs.memory_gib:g} GiB of memory,"
             f" {needs.disk_gib:g} GiB of disk",
         )
+
+    def _write_recipe(self) -> None:
+        """Every step reads the resolved recipe from the run's folder."""
+        path, resolved = self.run_dir / "recipe.json", self.plan.recipe.resolved()
         with disk_errors(self.run_dir):
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-            locks.write_json(self.run_dir / "recipe.json", self.plan.recipe.resolved())
+            if results.read_json(path) != resolved:
+                self.run_dir.mkdir(parents=True, exist_ok=True)
+                locks.write_json(path, resolved)
 
     def _bring(self, item: Todo) -> None:
         while True:
-            if workspace.is_busy(self.run_dir):
-                self._wait_for_stranger(item.stage)
-                self.engine().sweep(job_labels(self.workspace))
-                if self._check(item.stage):
-                    self.screen.say(item.stage.label, "done by the other process")
-                    return
+            if workspace.is_busy(self.run_dir) and self._follow_stranger(item.stage):
+                return None
             try:
                 return self._run(item)
             except WorkspaceError as error:
                 if error.id != "workspace.busy":  # a stranger began while this job was starting
                     raise
 
-    def _wait_for_stranger(self, stage: Stage) -> None:
+    def _follow_stranger(self, stage: Stage) -> bool:
+        """Follow the process that works on this run to its end; whether that did ``stage``."""
         self.screen.say(stage.label, "this run is being worked on by another process; following it")
-        with self.screen.progress(stage.label) as progress:
-            follow_stranger(
-                lambda: workspace.is_busy(self.run_dir), EventReader(self.run_dir), progress.show
-            )
-
-    def _run(self, item: Todo) -> None:
-        stage = item.stage
-        engine = self.engine()
-        self.screen.say(stage.label, item.reason)
-        log = self.run_dir / "logs" / f"{stage.label}.log"
-        job = self.job(stage)
-        started, clock = record.now(), time.monotonic()
-        events = EventReader(self.run_dir)
-        running = engine.start(job)
+        clock = recording.Clock()
         try:
             with self.screen.progress(stage.label) as progress:
-                outcome, output = follow(running, log, events, progress.show)
+                follow_stranger(
+                    lambda: workspace.is_busy(self.run_dir),
+                    EventReader(self.run_dir),
+                    progress.show,
+                )
         except KeyboardInterrupt:
-            raise Interrupted("interrupted", step=stage.label) from None
-        seconds = time.monotonic() - clock
-        error = self._error(stage, outcome, output, log)
+            raise Interrupted("left-running", step=stage.label) from None
+        self.engine().sweep(job_labels(self.workspace))
+        if not self._check(stage):
+            return False
         with disk_errors(self.run_dir):
-            self._keep_record(engine, stage, started, seconds, outcome, error)
+            recording.keep(self.plan, self.workspace, stage, clock, engine=None)
+        self.screen.say(stage.label, "done by the other process")
+        return True
+
+    def _run(self, item: Todo) -> None:
+        stage, engine = item.stage, self.engine()
+        self.screen.say(stage.label, item.reason)
+        log = self.run_dir / "logs" / f"{stage.label}.log"
+        job, clock, events = self.job(stage), recording.Clock(), EventReader(self.run_dir)
+        running: Running | None = None
+        outcome: Outcome | None = None
+        error: KitError | None
+        try:
+            running = engine.start(job)
+            with self.screen.progress(stage.label) as progress:
+                outcome, output = follow(running, log, events, progress.show)
+            error = self._error(stage, outcome, output, log)
+        except KeyboardInterrupt:
+            if running is not None:
+                running.stop()
+            error = Interrupted("interrupted", step=stage.label)
+        with disk_errors(self.run_dir):
+            recording.keep(
+                self.plan, self.workspace, stage, clock,
+                engine=engine, outcome=outcome, error=error,
+            )  # fmt: skip
         if error is not None:
             raise error
-        self.screen.say(stage.label, f"done in {seconds:.1f} s")
+        self.screen.say(stage.label, f"done in {clock.seconds:.1f} s")
 
     def _error(self, stage: Stage, outcome: Outcome, output: Output, log: Path) -> KitError | None:
-        tail = "\n".join(output.tail)
-        shown = _short(log)
+        """Why the stage failed; None when its artefacts prove that it did not."""
+        state = StepLock(self.workspace.root / stage.lock).check(stage.key)
+        if state.fresh:
+            return None
+        tail, shown = "\n".join(output.tail), _short(log)
         if output.error is not None:
             return _with_log(output.error, tail, shown)
         if outcome.out_of_memory:
@@ -155,49 +197,14 @@ class Pipeline:
         if outcome.exit_code not in (0, None):
             how = outcome.detail or f"exit status {outcome.exit_code}"
             return StepError("failed", step=stage.label, how=how, log=shown, why=tail)
-        state = StepLock(self.workspace.root / stage.lock).check(stage.key)
-        if not state.fresh:
-            missing = f"its result is {state.reason}"
-            return StepError("no-result", step=stage.label, missing=missing, log=shown, why=tail)
-        return None
+        missing = f"its result is {state.reason}"
+        return StepError("no-result", step=stage.label, missing=missing, log=shown, why=tail)
 
     def _check(self, stage: Stage) -> bool:
         return StepLock(self.workspace.root / stage.lock).check(stage.key).fresh
 
-    def _keep_record(
-        self,
-        engine: Engine,
-        stage: Stage,
-        started: str,
-        seconds: float,
-        outcome: Outcome,
-        error: KitError | None,
-    ) -> None:
-        kept = record.Record(self.run_dir)
-        kept.identify(
-            recipe=self.plan.recipe.resolved(),
-            seed=self.plan.recipe.seed,
-            lock=environment.lock_sha256(),
-            steps=environment.source_sha256(),
-            world_size=1,
-        )
-        kept.stage(
-            label=stage.label,
-            key=stage.key,
-            engine=engine.name,
-            guarantees=sorted(guarantee.value for guarantee in engine.guarantees),
-            described=engine.describe(),
-            kit=environment.commit(),
-            argv=list(stage.argv),
-            started=started,
-            seconds=round(seconds, 2),
-            exit_code=outcome.exit_code,
-            error=error.id if error else None,
-        )
-        kept.result(**results.collect(self.plan, self.workspace))
-        kept.save()
-
-    def _say_waiting(self, owner: str) -> None:
+    def say_waiting(self, owner: str) -> None:
+        """Tell whom this command waits for."""
         self.screen.say("workspace", f"is in use by {owner}; waiting for it to end")
 
 
@@ -206,19 +213,21 @@ def job_labels(place: Workspace) -> dict[str, str]:
     return {"workspace": locks.digest(str(place.root))[:16]}
 
 
-class disk_errors:  # noqa: N801 - reads as the statement that it is
-    """Turn the host's own OSErrors while writing under ``folder`` into WorkspaceErrors."""
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn the host's own OSErrors while it writes under ``folder`` into WorkspaceErrors."""
+    try:
+        yield
+    except OSError as error:
+        raise system_error(error, folder) from None
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
 
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, OSError):
-            name = "disk-full" if error.errno == 28 else "not-writable"
-            raise WorkspaceError(name, folder=self._folder, why=str(error)) from None
+def system_error(error: OSError, folder: Path) -> WorkspaceError:
+    """What the operating system refused, as an error of ours."""
+    place = error.filename or folder
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorkspaceError("disk-full", folder=place, why=str(error))
+    return WorkspaceError("refused", path=place, why=str(error))
 
 
 def _with_log(error: KitError, tail: str, log: str) -> KitError:

@@ -21,8 +21,6 @@ from llavakit.locks import StepLock, digest, file_sha256
 from llavakit.recipe import Recipe
 from llavakit.workspace import INPUTS, Workspace
 
-DATA_MOUNT = f"{INPUTS}/data"
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -77,12 +75,13 @@ def make(
     *,
     kit: Path,
     lock_sha256: str,
-    unused_run: Callable[[str], str] = lambda name: name,
+    pick_run: Callable[[str, str], str] = lambda name, key: name,
 ) -> Plan:
     """Plan ``recipe``.
 
-    ``lock_sha256`` identifies the environment; ``unused_run`` may turn the run's id into another
-    one (``--fresh``). Raises DataError ``no-folder`` and ``no-file``.
+    ``lock_sha256`` identifies the environment; ``pick_run`` chooses among the runs of one recipe,
+    given their common name and the key of their training. Raises DataError ``no-folder`` and
+    ``no-file``.
     """
     source, source_hash = _data_source(recipe, kit)
     name, seed = recipe.name, recipe.seed
@@ -91,7 +90,9 @@ def make(
     )
     data_key = digest(["data", source_hash, recipe.data.repeat])
     pretrained_key = digest(["pretrained", weights_key])
-    view = [recipe.prompt_template, recipe.train.visual_select_layer, recipe.train.pad_to_square]
+    train = recipe.train
+    view = [recipe.prompt_template, train.visual_select_layer, train.pad_to_square,
+            train.llm_dtype, train.llm_quantization]  # fmt: skip
     asked = [recipe.ask.model_dump(mode="json"), source_hash, view]
     before_key = digest(["before", pretrained_key, asked])
     train_key = digest(
@@ -99,7 +100,7 @@ def make(
             "train",
             weights_key,
             data_key,
-            recipe.train.model_dump(mode="json"),
+            train.model_dump(mode="json"),
             recipe.prompt_template,
             seed,
             lock_sha256,
@@ -113,10 +114,12 @@ def make(
     data = PurePosixPath("data", f"{name}-{data_key[:8]}")
     pretrained = PurePosixPath("cache", f"pretrained-{pretrained_key[:8]}")
     before = PurePosixPath("cache", f"answers-{before_key[:8]}.json")
-    run_id = unused_run(f"{name}-{train_key[:8]}")
+    run_id = pick_run(f"{name}-{train_key[:8]}", train_key)
     run = PurePosixPath("runs", run_id)
     after, comparison = run / "answers.json", run / "comparison.json"
-    read_data = (Mount(source, DATA_MOUNT),)
+    # By its hash: two runs with different data may be under way in one workspace.
+    inputs = f"{INPUTS}/data-{source_hash[:8]}"
+    read_data = (Mount(source, inputs),)
 
     def stage(
         label: str, key: str, lock: PurePosixPath, *arguments: object, **more: object
@@ -128,9 +131,9 @@ def make(
 
     ask = ("--weights", weights, "--data", data)
     stages = (
-        stage("models", weights_key, weights / "lock.json", "--out", weights, "--text", DATA_MOUNT,
+        stage("models", weights_key, weights / "lock.json", "--out", weights, "--text", inputs,
               mounts=read_data, protects=("data",)),
-        stage("data", data_key, data / "lock.json", "--source", DATA_MOUNT, "--out", data,
+        stage("data", data_key, data / "lock.json", "--source", inputs, "--out", data,
               mounts=read_data, protects=("models",)),
         stage("convert-pretrained", pretrained_key, pretrained / "lock.json",
               "--weights", weights, "--out", pretrained, needs=("models",)),

@@ -26,11 +26,11 @@ def collect(plan: Plan, workspace: Workspace) -> dict[str, Any]:
                 str(folder / name): value for name, value in sorted(lock.hashes().items())
             }
     run = workspace.root / plan.run
-    history = _read(run / "train" / "history.json")
+    history = read_json(run / "train" / "history.json")
     if "train" in found["artefacts"] and isinstance(history, list) and history:
         found["iterations"] = len(history)
         found["losses"] = [entry["loss"] for entry in history]
-    comparison = _read(run / "comparison.json")
+    comparison = read_json(run / "comparison.json")
     if "compare" in found["artefacts"] and isinstance(comparison, dict):
         found["scores"] = comparison["means"]
     return found
@@ -38,7 +38,7 @@ def collect(plan: Plan, workspace: Workspace) -> dict[str, Any]:
 
 def comparison(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     """The content of the run's comparison.json."""
-    content = _read(workspace.root / plan.run / "comparison.json")
+    content = read_json(workspace.root / plan.run / "comparison.json")
     assert isinstance(content, dict)  # noqa: S101 - its lock was checked
     return content
 
@@ -73,7 +73,7 @@ def answers(plan: Plan, workspace: Workspace) -> tuple[Any, Table]:
     sides = {}
     for name, label in (("before", "ask-before"), ("after", "ask-after")):
         lock = plan.stage(label).lock
-        sides[name] = _read(workspace.root / lock.with_name(lock.name.replace(".lock", "")))[
+        sides[name] = read_json(workspace.root / lock.with_name(lock.name.replace(".lock", "")))[
             "answers"
         ]
     rows = [
@@ -84,10 +84,14 @@ def answers(plan: Plan, workspace: Workspace) -> tuple[Any, Table]:
     return sides, made
 
 
-def verdict(plan: Plan, content: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """The recipe's expectations on the scores, each with whether it was met."""
+def verdict(plan: Plan, workspace: Workspace, content: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """The recipe's expectations, each with whether it was met."""
     expected, means = plan.recipe.expected, content["means"]
     checks: list[tuple[str, bool]] = []
+    if expected.iterations is not None:
+        seen = collect(plan, workspace).get("iterations")
+        checks.append((f"{seen} iterations, {expected.iterations} planned",
+                       seen == expected.iterations))  # fmt: skip
     for name, limit, most in (
         ("before", expected.rouge_l_before_max, True),
         ("after", expected.rouge_l_after_min, False),
@@ -116,7 +120,8 @@ def _shorten(answer: str, most: int = 72) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None when there is none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

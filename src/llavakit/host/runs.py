@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from llavakit import record, workspace
 from llavakit.host.console import Screen, table
+from llavakit.locks import StepLock
 from llavakit.workspace import Workspace
+
+
+def pick(place: Workspace, name: str, key: str, *, fresh: bool) -> str:
+    """The run that ``name`` means: the newest of that recipe, or with ``fresh`` one more.
+
+    A fresh run that was interrupted is gone on with. ``key`` is the key of the recipe's training.
+    """
+    numbers = [number for number in map(_number(name), place.runs.glob(f"{name}*")) if number]
+    newest = max(numbers, default=1)
+    current = name if newest == 1 else f"{name}-{newest}"
+    finished = StepLock(place.runs / current / "train" / "lock.json").check(key).fresh
+    return f"{name}-{newest + 1}" if fresh and finished else current
+
+
+def _number(name: str) -> Callable[[Path], int]:
+    """1 for the folder NAME itself, N for NAME-N, 0 for any other."""
+
+    def number(folder: Path) -> int:
+        rest = folder.name.removeprefix(name)
+        return 1 if not rest else int(rest[1:]) if re.fullmatch(r"-[1-9]\d*", rest) else 0
+
+    return number
 
 
 def report(place: Workspace, screen: Screen) -> int:
@@ -50,7 +75,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "seed": kept.get("identity", {}).get("seed"),
         "iterations": results.get("iterations"),
         "scores": results.get("scores"),
-        "engines": sorted({stage["engine"] for stage in stages}),
+        "engines": sorted({stage["engine"] for stage in stages if stage["engine"]}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,9 +72,13 @@ class Settings(BaseModel):
 def resolve(configured: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
     """Merge; an option that was not given (empty) leaves the configured value.
 
-    Raises ConfigurationError ``bad-value``.
+    Raises ConfigurationError ``bad-value`` and ``unknown-setting``.
     """
-    merged = {key: value for key, value in configured.items() if key in Settings.model_fields}
+    for key in configured:
+        if key not in Settings.model_fields:
+            nearest = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.0)[0]
+            raise ConfigurationError("unknown-setting", key=key, nearest=nearest)
+    merged = dict(configured)
     merged.update({key: value for key, value in options.items() if value and key in OPTIONS})
     merged["lang"] = merged.get("lang") or messages.language()
     typed = bool(options.get("workspace"))

@@ -5,17 +5,29 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
+from typing import Protocol
 
 from llavakit.engines import docker as docker_engine
+from llavakit.engines.base import Job
+from llavakit.engines.local import LocalEngine
+from llavakit.host import environment
 from llavakit.host.console import Screen, table
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import todo
 
 
+class Commands(Protocol):
+    """The part of an engine that needs none to be there."""
+
+    def command(self, job: Job) -> str:
+        """A shell command line that does what the engine would do."""
+        ...
+
+
 def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
     """Print the plan; runs nothing and writes nothing."""
     todos = todo(pipeline.plan, pipeline.workspace, targets)
-    engine = docker_engine.for_commands(pipeline.settings.image_tag)
+    engine = _engine(pipeline)
     commands = {item.stage.label: engine.command(pipeline.job(item.stage)) for item in todos}
     body = [
         {
@@ -37,10 +49,23 @@ def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
         return
     running = [item.stage.label for item in todos if item.action == "run"]
     if running:
-        screen.result(None, text="The same by hand, with the image of `invoke build`:")
+        where = "environment of the local engine" if _is_local(pipeline) else "image"
+        screen.result(None, text=f"The same by hand, with the {where}:")
         screen.result(None, text=f"\n# the resolved recipe, which every step reads\n{recipe}")
     for label in running:
         screen.result(None, text=f"\n# {label}\n{commands[label]}")
+
+
+def _is_local(pipeline: Pipeline) -> bool:
+    return pipeline.settings.engine == "local"
+
+
+def _engine(pipeline: Pipeline) -> Commands:
+    """What prints command lines: `docker run` unless the local engine was asked for."""
+    if not _is_local(pipeline):
+        return docker_engine.for_commands(pipeline.settings.image_tag)
+    python = environment.local_folder(pipeline.settings) / "bin" / "python"
+    return LocalEngine(python, environment.SOURCE, workspace=pipeline.workspace.root)
 
 
 def _recipe_line(pipeline: Pipeline) -> str:

@@ -56,7 +56,7 @@ class LoraSettings(_Plain):
 def load_projector(folder: Path) -> Any:
     """The projector in ``folder/projector``: [.., visual width] -> [.., language width].
 
-    Raises WeightsError ``missing`` and ``not-plain``.
+    Raises WeightsError ``not-converted`` and ``not-plain``.
     """
     from xtuner.model.modules import ProjectorConfig, ProjectorModel
 
@@ -73,7 +73,7 @@ def load_projector(folder: Path) -> Any:
 def add_lora(model: Any, part: Path) -> Any:
     """``model`` with the LoRA adapter of ``part``, or ``model`` itself where there is none.
 
-    Raises WeightsError ``missing`` and ``not-plain``.
+    Raises WeightsError ``not-converted`` and ``not-plain``.
     """
     if not part.is_dir():
         return model
@@ -104,7 +104,7 @@ def _settings(model: type[Any], path: Path) -> Any:
     try:
         return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise WeightsError("missing", folder=path.parent, why=f"no {path.name}") from None
+        raise WeightsError("not-converted", folder=path.parent, why=f"no {path.name}") from None
     except (ValidationError, ValueError) as error:
         raise WeightsError("not-plain", file=path, why=str(error)) from None
 
@@ -116,6 +116,6 @@ def _tensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except FileNotFoundError:
-        raise WeightsError("missing", folder=path.parent, why=f"no {path.name}") from None
+        raise WeightsError("not-converted", folder=path.parent, why=f"no {path.name}") from None
     except SafetensorError as error:
         raise WeightsError("not-plain", file=path, why=str(error)) from None

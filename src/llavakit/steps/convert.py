@@ -12,22 +12,24 @@ import json
 import sys
 from pathlib import Path
 
-from llavakit.errors import WeightsError
-from llavakit.locks import StepLock, write_json
-from llavakit.steps import adapters, common, outputs, weights
+from llavakit.errors import StepError, WeightsError
+from llavakit.locks import StepLock, file_sha256, write_json
+from llavakit.steps import adapters, checkpoints, common, outputs, weights
 from llavakit.steps.common import Job
-from llavakit.steps.device import has_gpu
+from llavakit.steps.device import has_gpu, use_one_thread_without_gpu
 from llavakit.steps.train import CONFIG, argv_of
 
 
 def make(job: Job) -> None:
-    """Make ``--out``. Raises WeightsError ``missing``, ``changed`` and those of the projector."""
+    """Make ``--out``. Raises WeightsError ``missing``, ``changed`` and those of the projector,
+    and StepError ``no-result``.
+    """
     trained: Path | None = job.args.trained
     with outputs.folder(job.args.out, job, tuned=trained is not None) as folder:
         if trained is None:
             _pretrained(job.args.weights, folder)
         else:
-            _finetuned(trained, folder)
+            _finetuned(trained, folder, job)
 
 
 def _pretrained(models: Path, folder: Path) -> None:
@@ -41,9 +43,14 @@ def _pretrained(models: Path, folder: Path) -> None:
     projector.save_pretrained(folder / adapters.PROJECTOR, safe_serialization=True)
 
 
-def _finetuned(trained: Path, folder: Path) -> None:
+def _finetuned(trained: Path, folder: Path, job: Job) -> None:
     checkpoint = _verified_checkpoint(trained)
+    use_one_thread_without_gpu()
     from xtuner.tools.model_converters import pth_to_hf
+
+    from llavakit.steps import xtuner_patches
+
+    xtuner_patches.never_run_foreign_code()
 
     argv = ["pth_to_hf", (trained / CONFIG).as_posix(), checkpoint.as_posix(), folder.as_posix()]
     if not has_gpu():
@@ -52,23 +59,36 @@ def _finetuned(trained: Path, folder: Path) -> None:
         pth_to_hf.main()
     for part in (adapters.LLM_ADAPTER, adapters.VISION_ADAPTER, adapters.PROJECTOR):
         if not any((folder / part).glob("*.safetensors")):
-            raise WeightsError("missing", folder=folder / part, why="XTuner did not write it")
+            log = (job.run / "logs" / "convert.log").as_posix()
+            missing = f"XTuner did not write {part}"
+            raise StepError("no-result", step="convert", missing=missing, log=log)
     for path in folder.glob("*/adapter_config.json"):
         _sort_lists(path)
 
 
 def _verified_checkpoint(trained: Path) -> Path:
-    """The checkpoint that the train step locked, with the bytes it had then: XTuner unpickles it,
-    and whoever can change a pickle can run code.
+    """The checkpoint that the train step locked, with the bytes it had then.
+
+    XTuner unpickles the checkpoint and runs the config beside it, so everything that was locked is
+    hashed again, whatever its size and time say, and a checkpoint's folder holds nothing else.
     """
     lock = StepLock(trained / outputs.LOCK)
     body = lock.read()
     if body is None:
-        raise WeightsError("missing", folder=trained, why=f"no {outputs.LOCK}")
-    state = lock.check(body["key"])
-    if not state.fresh:
-        raise WeightsError("changed", folder=trained, why=state.reason)
-    return trained / str(body["facts"]["checkpoint"])
+        raise WeightsError("changed", folder=trained, why=f"no {outputs.LOCK}")
+    locked = lock.hashes()
+    for name, expected in locked.items():
+        path = trained / name
+        if not path.is_file():
+            raise WeightsError("changed", folder=trained, why=f"{name} is missing")
+        if file_sha256(path) != expected:
+            raise WeightsError("changed", folder=trained, why=f"{name} has other bytes")
+    checkpoint = trained / str(body["facts"]["checkpoint"])
+    for path in (*checkpoints.files(checkpoint), trained / CONFIG):
+        name = path.relative_to(trained).as_posix()
+        if name not in locked:
+            raise WeightsError("changed", folder=trained, why=f"{name} was not locked")
+    return checkpoint
 
 
 def _sort_lists(path: Path) -> None:

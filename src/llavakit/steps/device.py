@@ -4,7 +4,14 @@ from __future__ import annotations
 
 
 def has_gpu() -> bool:
-    """Whether torch can use a GPU. Without one the process is set to a single CPU thread.
+    """Whether torch can use a GPU."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def use_one_thread_without_gpu() -> None:
+    """Set this process to a single CPU thread where it has no GPU.
 
     Sums are split by the number of threads, so that one thread gives the same bits on every host;
     and models small enough to be trained on a CPU gain nothing from more: an iteration of the tiny
@@ -13,7 +20,5 @@ def has_gpu() -> bool:
     """
     import torch
 
-    if torch.cuda.is_available():
-        return True
-    torch.set_num_threads(1)
-    return False
+    if not has_gpu():
+        torch.set_num_threads(1)

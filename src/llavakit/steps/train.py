@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llavakit.errors import StepError
-from llavakit.locks import StepLock, write_atomic, write_json
+from llavakit.locks import StepLock, write_atomic
 from llavakit.steps import checkpoints, common, outputs, plan
 from llavakit.steps.common import Job
-from llavakit.steps.device import has_gpu
+from llavakit.steps.device import has_gpu, use_one_thread_without_gpu
 from llavakit.steps.history import History, make_hook
 from llavakit.steps.plan import Machine, Plan
 
@@ -34,6 +34,7 @@ def make(job: Job) -> None:
     """
     folder = job.run / "train"
     _begin(folder, job.key)
+    use_one_thread_without_gpu()
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
     for note in planned.notes:
         job.events.emit("note", text=note)
@@ -56,7 +57,7 @@ def _begin(folder: Path, key: str) -> None:
     if (mine.read() or {}).get("key") != key:
         for path in folder.iterdir():
             outputs.remove(path)
-        write_json(mine.path, {"version": 1, "step": "train", "key": key})
+        mine.write("train", key, [])
     (folder / outputs.LOCK).unlink(missing_ok=True)
 
 
@@ -91,6 +92,7 @@ def _run_xtuner(
 
     from llavakit.steps import xtuner_patches
 
+    xtuner_patches.never_run_foreign_code()
     xtuner_patches.map_in_this_process()
     xtuner_patches.keep_rendered_config()
     xtuner_patches.load_projector_safely()

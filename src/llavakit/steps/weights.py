@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,21 +32,32 @@ def sizes(folder: Path) -> Sizes:
     return Sizes(llm, width)
 
 
+def tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a ``.pth`` file, in which nothing but tensors is unpickled.
+
+    Raises WeightsError ``missing`` and ``unsafe-projector``.
+    """
+    import torch
+
+    try:
+        # torch 2.1 hands a TorchScript archive to its interpreter even with weights_only.
+        if zipfile.is_zipfile(path) and _is_torchscript(path):
+            raise ValueError("it is a TorchScript archive, which holds code")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError("missing", folder=path.parent, why=f"no {path.name}") from None
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError and others here
+        raise WeightsError("unsafe-projector", file=path, why=str(error)[:500]) from None
+    state = state.get("state_dict", state)
+    return dict(state)
+
+
 def projector_state(folder: Path) -> dict[str, Any]:
     """The projector's tensors by their names in ProjectorModel (``model.0.weight``, ...).
 
     Nothing but tensors is unpickled. Raises WeightsError ``missing`` and ``unsafe-projector``.
     """
-    import torch
-
-    path = folder / PROJECTOR
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError("missing", folder=folder, why=f"no {PROJECTOR}") from None
-    except Exception as error:  # torch raises RuntimeError, UnpicklingError and others here
-        raise WeightsError("unsafe-projector", file=path, why=str(error)[:500]) from None
-    state = state.get("state_dict", state)
+    state = tensors(folder / PROJECTOR)
     prefix = "projector."
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
@@ -65,6 +77,11 @@ def check_projector(folder: Path) -> int:
     if shapes != wanted:
         raise WeightsError("projector-shape", file=folder / PROJECTOR, found=shapes, wanted=wanted)
     return depth
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.split("/")[-1] == "constants.pkl" for name in archive.namelist())
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The few places where XTuner 0.1.18 and mmengine 0.10.4 are changed, and why.
+"""The few places where XTuner 0.1.18, mmengine 0.10.4 and Transformers 4.40.1 are changed, and why.
 
 Each function changes one thing, for the life of the process. Nothing here changes what is
 trained: the same config gives the same weights under plain ``xtuner train``.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from typing import Any
+
+from llavakit.errors import WeightsError
+from llavakit.steps import weights
 
 
 def map_in_this_process() -> None:
@@ -36,14 +39,42 @@ def keep_rendered_config() -> None:
 
 def load_projector_safely() -> None:
     """XTuner unpickles the pretrained projector with ``torch.load``, which runs what is in it."""
-    import torch
     import xtuner.model.llava as module
 
-    def load(path: str) -> Any:
-        state = torch.load(Path(path), map_location="cpu", weights_only=True)
-        return state.get("state_dict", state)
+    module.guess_load_checkpoint = lambda path: weights.tensors(Path(path))
 
-    module.guess_load_checkpoint = load
+
+def never_run_foreign_code() -> None:
+    """A folder of weights is data: no Python beside it and no pickle in it is ever run.
+
+    * LLaVAModel reads the language model's config with ``trust_remote_code=True``, which imports
+      the module that an ``auto_map`` in it names, whatever the rendered config says.
+    * Whoever else asks Transformers for a class from a file is refused.
+    * Transformers follows an ``adapter_config.json`` in a model's folder: to another model, and to
+      an ``adapter_model.bin`` that PEFT unpickles. The kit's adapters never lie there.
+    """
+    import xtuner.model.llava as llava
+    from transformers import dynamic_module_utils, modeling_utils
+    from transformers.models.auto import auto_factory
+
+    llava.AutoConfig = _LocalConfig
+    dynamic_module_utils.get_class_in_module = _refuse_module
+    for module in (modeling_utils, auto_factory):
+        module.find_adapter_config_file = lambda *args, **kwargs: None
+
+
+class _LocalConfig:
+    """Transformers' AutoConfig, deaf to ``trust_remote_code``."""
+
+    @staticmethod
+    def from_pretrained(path: str, **kwargs: Any) -> Any:
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(path, **{**kwargs, "trust_remote_code": False})
+
+
+def _refuse_module(class_name: str, module_path: str | Path) -> Any:
+    raise WeightsError("code", file=module_path)
 
 
 def register_hook(hook: Any) -> None:

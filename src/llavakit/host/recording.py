@@ -1,0 +1,81 @@
+"""Keep a run's record: what each stage was, where it ran, and what came out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llavakit import record
+from llavakit.engines.base import Engine, Outcome
+from llavakit.errors import KitError
+from llavakit.host import environment, results
+from llavakit.host.plan import Plan, Stage
+from llavakit.workspace import Workspace
+
+
+@dataclass
+class Clock:
+    """When a stage began, and how long ago that is."""
+
+    began: str = field(default_factory=record.now)
+    _start: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+def keep(
+    plan: Plan,
+    workspace: Workspace,
+    stage: Stage,
+    clock: Clock,
+    *,
+    engine: Engine | None,
+    outcome: Outcome | None = None,
+    error: KitError | None = None,
+) -> None:
+    """Add a stage to the run's record, with the results that are there by now.
+
+    ``engine`` and ``outcome`` are None for a stage that another process, since killed, had begun.
+    """
+    kept = record.Record(workspace.root / plan.run)
+    found = results.collect(plan, workspace)
+    steps = environment.source_sha256()
+    kept.identify(
+        recipe=_recipe(plan),
+        seed=plan.recipe.seed,
+        lock=environment.lock_sha256(),
+        weights=found["artefacts"].get("models", {}),
+        data=found["artefacts"].get("data", {}),
+        world_size=1,
+    )
+    if stage.label == "train":
+        kept.identify(steps=steps)
+    kept.stage(
+        label=stage.label,
+        key=stage.key,
+        engine=engine.name if engine else None,
+        guarantees=sorted(guarantee.value for guarantee in engine.guarantees) if engine else [],
+        described=engine.describe() if engine else {},
+        kit=environment.commit(),
+        steps=steps,
+        argv=list(stage.argv),
+        started=clock.began,
+        seconds=round(clock.seconds, 2),
+        exit_code=outcome.exit_code if outcome else None,
+        error=error.id if error else None,
+    )
+    kept.result(**found)
+    kept.save()
+
+
+def _recipe(plan: Plan) -> dict[str, Any]:
+    """The resolved recipe. Of data kept elsewhere the hash counts, not where a host has them."""
+    body = plan.recipe.resolved()
+    folder = Path(body["data"]["folder"])
+    if folder.is_absolute() or body["data"]["folder"].startswith("~"):
+        body["data"]["folder"] = folder.name
+    return body
