@@ -229,7 +229,7 @@ def test_mirrors_stay_in_the_first_stages() -> None:
 def test_a_recorded_apt_lock_makes_no_large_layer_anew() -> None:
     dockerfile = (KIT / "Dockerfile").read_text(encoding="utf-8")
     large = dockerfile.index("COPY --from=environment")
-    for late in ("docker/apt-record", "COPY docker/apt ", "${BASE_NAME}\""):
+    for late in ("docker/apt-record", "COPY docker/apt ", '${BASE_NAME}"'):
         assert dockerfile.index(late) > large
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from llavakit.engines.base import Limits, Mount
+from llavakit.engines.base import Guarantee, Limits, Mount
 from llavakit.errors import EngineError
 
 STUBBORN = """

@@ -184,7 +184,7 @@ def test_links_that_a_container_gets_nothing_of(docker_engine, workspace, target
     with pytest.raises(EngineError) as caught:
         docker_engine.start(job(workspace))
     assert caught.value.id == f"engine.mount-{name}"
-    assert caught.value.params["path"] == workspace / "runs"
+    assert caught.value.params["path"] == str(workspace / "runs")
 
 
 @pytest.mark.engine

@@ -14,8 +14,10 @@ from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import requests
 from docker.errors import APIError, ImageNotFound
 
 from llavakit.engines import image
@@ -431,6 +433,21 @@ def test_labels_of_an_image_and_of_none() -> None:
     assert image.inspect_labels(client, "kit:test") == {"kind": "test"}
     client = FakeClient([], there=False)
     assert image.inspect_labels(client, "kit:test") is None
+
+
+@pytest.mark.parametrize(
+    ("raised", "name"),
+    [
+        (APIError("500 Server Error", explanation="layer does not exist"), "request-failed"),
+        (requests.ConnectionError("Connection refused"), "no-daemon"),
+    ],
+)
+def test_an_image_that_cannot_be_asked_for(raised: Exception, name: str) -> None:
+    client: Any = FakeClient([])
+    client.images.get = Mock(side_effect=raised)
+    with pytest.raises(EngineError) as caught:
+        image.inspect_labels(client, "kit:test")
+    assert caught.value.name == name
 
 
 # --- a real engine

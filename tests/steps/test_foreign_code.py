@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -51,7 +53,8 @@ def poisoned(chain, tmp_path_factory, new_bench):
     """A workspace whose weights are poisoned."""
     bench = new_bench(tmp_path_factory.mktemp("poisoned") / "w")
     bench.prepare("data.repeat=2", "train.evaluation.every=2",
-                  "train.evaluation.image=images/fish.png")  # fmt: skip
+                  "train.evaluation.image=images/fish.png",
+                  "train.evaluation.questions=[What]")  # fmt: skip
     for name in ("models", "runs/r/tuned"):
         shutil.copytree(chain.root / name, bench.root / name)
     bench.must("data", "--source", "inputs/data", "--out", "data/d")
@@ -61,19 +64,19 @@ def poisoned(chain, tmp_path_factory, new_bench):
     del os.environ["HF_HOME"]
 
 
-def test_the_poison_works_where_nothing_is_patched(poisoned, monkeypatch):
-    from transformers import AutoConfig
-
-    monkeypatch.chdir(poisoned.root)
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE",
-                        str(poisoned.root / "hf_modules"))  # fmt: skip
-    with pytest.MonkeyPatch.context() as unpatched:
-        from transformers import dynamic_module_utils
-
-        if "llavakit" in dynamic_module_utils.get_class_in_module.__module__:
-            pytest.skip("this process is patched already")
-        unpatched.setattr("sys.path", [*__import__("sys").path])
-        AutoConfig.from_pretrained("models/m/llm", trust_remote_code=True)
+@pytest.mark.parametrize(
+    "call",
+    [
+        "AutoConfig.from_pretrained('models/m/llm', trust_remote_code=True)",
+        "LlamaForCausalLM.from_pretrained('models/m/llm', use_safetensors=True)",
+        "CLIPVisionModel.from_pretrained('models/m/vision', use_safetensors=True)",
+    ],
+)
+def test_the_poison_works_where_nothing_is_patched(poisoned, call):
+    line = f"from transformers import AutoConfig, CLIPVisionModel, LlamaForCausalLM; {call}"
+    done = subprocess.run([sys.executable, "-c", line], cwd=poisoned.root, env=poisoned.env(),
+                          check=False, capture_output=True, text=True)  # fmt: skip
+    assert (poisoned.root / MARK).exists(), done.stderr
     (poisoned.root / MARK).unlink()
 
 

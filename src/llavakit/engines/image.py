@@ -138,7 +138,8 @@ def build(
     """Build ``spec`` and return the image's id; ``on_line`` gets the builder's output.
 
     Raises EngineError ``build-failed``, ``base-gone``, ``build-no-network`` or ``disk-full``, and
-    ``image-missing``, ``no-daemon`` or ``request-failed`` when the image cannot be asked for. A tag that was there before stays on its image then.
+    ``image-missing``, ``no-daemon`` or ``request-failed`` when the image cannot be asked for.
+    A tag that was there before stays on its image when the build fails.
     """
     missing = "" if builder == "sdk" else buildkit_missing()
     if builder == "buildkit" and missing:

@@ -27,8 +27,8 @@ STEP_SIDE = ("src/llavakit/*.py", "src/llavakit/steps/**/*.py", "configs/xtuner/
              "configs/deepspeed/*")  # fmt: skip
 """What runs inside the environment: the image's last layer, and a part of a run's identity."""
 
-ENVIRONMENT_SIDE = ("Dockerfile", "docker/*.in", "docker/*.lock", "docker/apt*", "docker/apt/*",
-                    "docker/removals.txt", "docker/trim")  # fmt: skip
+ENVIRONMENT_SIDE = ("Dockerfile", "docker/apt.in", "docker/apt-build.in", "docker/apt-install",
+                    "docker/*.lock", "docker/removals.txt", "docker/trim")  # fmt: skip
 """What the image's environment is built from, the lock included."""
 
 LABEL_ENVIRONMENT = "io.llavakit.environment.sha256"
