@@ -167,6 +167,23 @@ def test_a_run_that_another_process_works_on_is_followed_not_started_twice(
     assert [stage["engine"] for stage in body["provenance"]["stages"]] == [None]
 
 
+@pytest.mark.parametrize(("of_this_run", "starts"), [(True, 2), (False, 1)])
+def test_a_busy_run_is_tried_again_and_a_busy_output_is_refused(
+    tmp_path: Path, of_this_run: bool, starts: int
+) -> None:
+    made, engine = pipeline(tmp_path, working(tmp_path))
+    folder = made.plan.run if of_this_run else made.plan.weights
+    line = WorkspaceError("busy", folder=folder).to_wire()
+    plays = iter([Play(lines=(line,), outcome=Outcome(exit_code=1))])
+    engine.script = lambda job: next(plays, None) or working(tmp_path)(job)
+    if of_this_run:
+        made.bring_up_to_date(["models"])
+    else:
+        with pytest.raises(WorkspaceError):
+            made.bring_up_to_date(["models"])
+    assert len(engine.jobs) == starts
+
+
 def test_what_its_artefact_proves_is_no_failure(tmp_path: Path) -> None:
     """The out-of-memory flag can be set for a child that the step did without."""
 

@@ -134,7 +134,9 @@ class Pipeline:
             try:
                 return self._run(item)
             except WorkspaceError as error:
-                if error.id != "workspace.busy":  # a stranger began while this job was starting
+                # A stranger began on this run while the job was starting; an output that another
+                # run is making is for the user to wait for.
+                if error.id != "workspace.busy" or error.params["folder"] != str(self.plan.run):
                     raise
 
     def _follow_stranger(self, stage: Stage) -> bool:
