@@ -6,6 +6,7 @@
     * WorkspaceError       ``workspace.*``       the folder on the host
     * WeightsError         ``weights.*``         the models step
     * DataError            ``data.*``            the data step
+    * SourceError          ``source.*``          a hub, a mirror, a server that files come from
     * EnvironmentFailure    ``environment.*``     Python 3.10, the lock, the virtual environment
     * EngineError          ``engine.*``          Docker, images, containers, local processes
     * StepError            ``step.*``            a step ran and failed
@@ -18,7 +19,8 @@ container can hand it to the host as JSON and the host can say it in the user's 
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from llavakit import messages
 
@@ -30,15 +32,19 @@ class KitError(Exception):
     """A failure that a person can act on: what happened, why, and one remedy.
 
     ``name`` is the message's id without the class's prefix, ``why`` the raw text of whatever
-    failed underneath, ``params`` fill the message's placeholders.
+    failed underneath, ``causes`` are errors of the kit's that led to this one, ``params`` fill the
+    message's placeholders.
     """
 
     prefix: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, name: str, *, why: str = "", **params: object) -> None:
+    def __init__(
+        self, name: str, *, why: str = "", causes: Iterable[KitError] = (), **params: object
+    ) -> None:
         self.name = name
         self.why = why.strip()
+        self.causes = tuple(causes)
         self.params = {key: str(value) for key, value in params.items()}
         super().__init__(self.what())
 
@@ -56,8 +62,11 @@ class KitError(Exception):
 
     def to_wire(self) -> str:
         """One line that :func:`from_wire` turns into an equal error."""
-        body = {"id": self.id, "why": self.why, "params": self.params}
-        return WIRE_PREFIX + json.dumps(body, sort_keys=True)
+        return WIRE_PREFIX + json.dumps(self._body(), sort_keys=True)
+
+    def _body(self) -> dict[str, Any]:
+        causes = [cause._body() for cause in self.causes]
+        return {"id": self.id, "why": self.why, "params": self.params, "causes": causes}
 
 
 class ConfigurationError(KitError):
@@ -80,6 +89,10 @@ class WeightsError(KitError):
 
 class DataError(KitError):
     prefix = "data"
+
+
+class SourceError(KitError):
+    prefix = "source"
 
 
 class EnvironmentFailure(KitError):  # noqa: N818
@@ -108,6 +121,7 @@ _BY_PREFIX: dict[str, type[KitError]] = {
         WorkspaceError,
         WeightsError,
         DataError,
+        SourceError,
         EnvironmentFailure,
         EngineError,
         StepError,
@@ -129,11 +143,15 @@ def from_wire(line: str) -> KitError | None:
     if not line.startswith(WIRE_PREFIX):
         return None
     try:
-        body = json.loads(line[len(WIRE_PREFIX) :])
-        prefix, _, name = body["id"].partition(".")
-        cls = _BY_ID.get(body["id"]) or _BY_PREFIX[prefix]
-        error = cls(name, why=body["why"], **body["params"])
-        error.remedy()  # its parameters must fill the message, or it is not one of ours
+        return _from_body(json.loads(line[len(WIRE_PREFIX) :]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _from_body(body: dict[str, Any]) -> KitError:
+    prefix, _, name = body["id"].partition(".")
+    cls = _BY_ID.get(body["id"]) or _BY_PREFIX[prefix]
+    causes = [_from_body(cause) for cause in body.get("causes", ())]
+    error = cls(name, why=body["why"], causes=causes, **body["params"])
+    error.remedy()  # its parameters must fill the message, or it is not one of ours
     return error

@@ -14,23 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from llavakit.artefact import Artefact, is_pattern
 from llavakit.errors import RecipeError
+from llavakit.schema import Part, PositiveFloat, PositiveInt, Probability, Sha256, Text, Texts
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-PositiveInt = Annotated[int, Field(ge=1)]
-Probability = Annotated[float, Field(ge=0, le=1, strict=False)]
-PositiveFloat = Annotated[float, Field(gt=0, strict=False)]
-
-
-class DrawnLLM(_Part):
+class DrawnLLM(Part):
     """A Llama whose weights are drawn from the recipe's seed.
 
     Its tokenizer is a byte-level BPE trained on the data's text, with Llama-3's special tokens.
@@ -51,7 +44,7 @@ class DrawnLLM(_Part):
     on a model this small."""
 
 
-class DrawnVision(_Part):
+class DrawnVision(Part):
     """A CLIP vision tower whose weights are drawn from the recipe's seed."""
 
     source: Literal["drawn"]
@@ -71,7 +64,7 @@ class DrawnVision(_Part):
         return self
 
 
-class DrawnProjector(_Part):
+class DrawnProjector(Part):
     """An untrained projector drawn from the recipe's seed, shaped to fit its neighbours."""
 
     source: Literal["drawn"]
@@ -79,47 +72,102 @@ class DrawnProjector(_Part):
     """Linear layers, with GELU between them."""
 
 
-class Weights(_Part):
+class RemoteWeights(Artefact):
+    """Weights from a hub, in Hugging Face's form: config.json, safetensors or .bin, a tokenizer."""
+
+    source: Literal["remote"]
+
+
+class RemoteProjector(Artefact):
+    """A projector from elsewhere: one ``.pth`` file in the form of XTuner's pretraining."""
+
+    source: Literal["remote"]
+
+    @model_validator(mode="after")
+    def _one_file(self) -> RemoteProjector:
+        if len(self.files) != 1 or is_pattern(self.files[0]):
+            raise ValueError("files must name the one file of the projector")
+        return self
+
+
+class Given(Part):
+    """What the user has: a folder in Hugging Face's form, or the projector's file."""
+
+    source: Literal["path"]
+    path: Text
+    """Relative to the kit's root, or absolute."""
+
+
+Source = Field(discriminator="source")
+
+
+class Weights(Part):
     """Where the three parts of LLaVA come from."""
 
-    llm: DrawnLLM
-    vision: DrawnVision
-    projector: DrawnProjector
+    llm: Annotated[DrawnLLM | RemoteWeights | Given, Source]
+    vision: Annotated[DrawnVision | RemoteWeights | Given, Source]
+    projector: Annotated[DrawnProjector | RemoteProjector | Given, Source]
+
+    def remote(self) -> dict[str, Artefact]:
+        """The parts that come from elsewhere, the smallest first: a mistake shows early."""
+        parts = {"projector": self.projector, "vision": self.vision, "llm": self.llm}
+        return {name: part for name, part in parts.items() if isinstance(part, Artefact)}
+
+    def given(self) -> dict[str, Given]:
+        """The parts that the user has."""
+        parts = {"projector": self.projector, "vision": self.vision, "llm": self.llm}
+        return {name: part for name, part in parts.items() if isinstance(part, Given)}
 
 
-class Data(_Part):
+class Repeated(Part):
+    """The sha256 of the repeated conversations' file, known for one number of times."""
+
+    times: PositiveInt
+    sha256: Sha256
+
+
+class Data(Part):
     """Conversations over pictures, in LLaVA's JSON format."""
 
-    folder: Annotated[str, Field(min_length=1)]
+    folder: Text | None = None
     """Holds ``file`` and its pictures; relative to the kit's root, or absolute."""
-    file: Annotated[str, Field(min_length=1)]
+    download: Artefact | None = None
+    """The same, from elsewhere."""
+    file: Text
     repeat: PositiveInt
     """How many times the conversations are repeated, in order (the tutorial: 200)."""
+    repeated: Repeated | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Data:
+        if (self.folder is None) == (self.download is None):
+            raise ValueError("data need either a folder or a download")
+        return self
 
 
-class Lora(_Part):
+class Lora(Part):
     rank: PositiveInt
     alpha: PositiveInt
     dropout: Probability
 
 
-class Checkpoints(_Part):
+class Checkpoints(Part):
     every: PositiveInt
     """Iterations."""
     keep: PositiveInt
 
 
-class Evaluation(_Part):
+class Evaluation(Part):
     """XTuner's own look at its answers while it trains."""
 
     every: PositiveInt
     """Iterations."""
-    image: Annotated[str, Field(min_length=1)]
+    image: Text
     """Relative to the data's folder."""
-    questions: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    questions: Texts
 
 
-class Train(_Part):
+class Train(Part):
     """The hyper-parameters, as XTuner's config means them."""
 
     max_length: PositiveInt
@@ -147,25 +195,17 @@ class Train(_Part):
     evaluation: Evaluation | None = None
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-# Not ``strict=False``: pydantic 2.7, the environment's, forgets it inside a union.
-_Questions = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-
-
-class Ask(_Part):
+class Ask(Part):
     """The questions of the comparison and how they are answered (greedily)."""
 
-    questions: Literal["data"] | _Questions
+    questions: Literal["data"] | Texts
     """``data``: the first question of every conversation, about its picture."""
     swapped: bool = False
     """Also ask about the next picture: shows whether the picture decides."""
     max_new_tokens: PositiveInt = 64
 
 
-class Expected(_Part):
+class Expected(Part):
     """Results that the recipe's author saw."""
 
     iterations: PositiveInt | None = None
@@ -174,15 +214,17 @@ class Expected(_Part):
     rouge_l_swapped_max: Probability | None = None
 
 
-class Needs(_Part):
+class Needs(Part):
     """What a run takes, for the line that is shown before it starts. Measured, not guessed."""
+
+    download_gib: Annotated[float, Field(ge=0, strict=False)] = 0.0
 
     disk_gib: PositiveFloat
     memory_gib: PositiveFloat
     minutes: PositiveFloat
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """A whole recipe. ``resolved()`` is what goes into the record."""
 
     recipe: Literal[1]
@@ -286,7 +328,12 @@ def _leaves(schema: Mapping[str, Any]) -> Iterable[str]:
 
     def walk(node: Mapping[str, Any], prefix: str) -> Iterable[str]:
         for name, child in node.get("properties", {}).items():
-            targets = [child, *child.get("anyOf", ()), *child.get("allOf", ())]
+            targets = [
+                child,
+                *child.get("anyOf", ()),
+                *child.get("allOf", ()),
+                *child.get("oneOf", ()),
+            ]
             models = [
                 definitions[target["$ref"].rpartition("/")[2]]
                 for target in targets

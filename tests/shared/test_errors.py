@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llavakit import errors, messages
-from llavakit.errors import DataError, Interrupted, KitError, StepError, from_wire
+from llavakit.errors import DataError, Interrupted, KitError, SourceError, StepError, from_wire
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "llavakit"
 
@@ -38,7 +38,10 @@ def raised() -> dict[tuple[str, str], set[str]]:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
             if node.func.id in names and node.args and isinstance(node.args[0], ast.Constant):
-                given = {keyword.arg for keyword in node.keywords if keyword.arg} - {"why"}
+                given = {keyword.arg for keyword in node.keywords if keyword.arg} - {
+                    "why",
+                    "causes",
+                }
                 unpacked = any(keyword.arg is None for keyword in node.keywords)
                 if not unpacked:
                     found[(node.func.id, str(node.args[0].value))] = given
@@ -113,3 +116,18 @@ def test_a_line_that_is_no_error_of_ours_is_left(line: str) -> None:
 )
 def test_the_language_comes_from_the_locale(environ: dict[str, str], lang: str) -> None:
     assert messages.language(environ) == lang
+
+
+def test_the_causes_of_an_error_survive_the_wire_too() -> None:
+    causes = [
+        SourceError("gated", source="a", why="401"),
+        SourceError("missing", source="b", what="revision x"),
+    ]
+    error = SourceError("none-left", artefact="clip", file="config.json", causes=causes)
+    back = from_wire(error.to_wire())
+    assert isinstance(back, SourceError)
+    assert [(cause.id, cause.why) for cause in back.causes] == [
+        ("source.gated", "401"),
+        ("source.missing", ""),
+    ]
+    assert "revision x" in back.causes[1].what("zh")

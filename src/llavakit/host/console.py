@@ -53,18 +53,23 @@ class Screen:
         """What happened, why, and what to do."""
         if self.json_output:
             body = {
-                "error": error.id,
-                "what": error.what(self.lang),
-                "why": error.why,
-                "remedy": error.remedy(self.lang),
+                **_said(error, self.lang),
+                "causes": [_said(cause, self.lang) for cause in error.causes],
             }
             result = self._document
             kept = {"result": result} if result is not None and not isinstance(result, dict) else {}
             self._document = {**(result if isinstance(result, dict) else kept), **body}
         self._err.print(Text(error.what(self.lang), style="bold red"), soft_wrap=True)
+        for cause in error.causes:
+            self._err.print(Text(f"  - {cause.what(self.lang)}"), soft_wrap=True)
+            self._why(cause)
+            self._err.print(Text(f"    -> {cause.remedy(self.lang)}"), soft_wrap=True)
+        self._why(error)
+        self._err.print(Text(f"-> {error.remedy(self.lang)}", style="bold"), soft_wrap=True)
+
+    def _why(self, error: KitError) -> None:
         for line in error.why.splitlines():
             self._err.print(Text(f"    {line}", style="dim"), soft_wrap=True)
-        self._err.print(Text(f"-> {error.remedy(self.lang)}", style="bold"), soft_wrap=True)
 
     def close(self, status: int) -> int:
         """Write the JSON document, if one was asked for; the command's exit status."""
@@ -81,6 +86,15 @@ class Screen:
     def progress(self, label: str) -> StageProgress:
         """Progress of one stage: a bar on a terminal, plain lines elsewhere."""
         return BarProgress(self._err, label) if self._err.is_terminal else LineProgress(self, label)
+
+
+def _said(error: KitError, lang: str) -> dict[str, str]:
+    return {
+        "error": error.id,
+        "what": error.what(lang),
+        "why": error.why,
+        "remedy": error.remedy(lang),
+    }
 
 
 class StageProgress:
