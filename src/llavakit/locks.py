@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 VERSION = 1
@@ -71,16 +72,25 @@ class StepLock:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, step: str, key: str, outputs: Iterable[Path], **facts: object) -> None:
+    def write(
+        self,
+        step: str,
+        key: str,
+        outputs: Iterable[Path],
+        *,
+        known: Mapping[Path, str] = MappingProxyType({}),
+        **facts: object,
+    ) -> None:
         """Lock ``outputs`` (files) as made by ``step`` from the inputs that ``key`` stands for.
 
-        ``facts`` (JSON values) are kept beside them: what is good to know and never compared.
+        ``known`` are sha256 of outputs that were hashed this moment, so that 16 GB need not be read
+        again. ``facts`` (JSON values) are kept beside them: good to know and never compared.
         """
         files = {}
         for path in sorted(outputs):
             stat = path.stat()
             files[os.path.relpath(path, self.path.parent)] = {
-                "sha256": file_sha256(path),
+                "sha256": known.get(path) or file_sha256(path),
                 "bytes": stat.st_size,
                 "mtime_ns": stat.st_mtime_ns,
             }
@@ -107,6 +117,15 @@ class StepLock:
             if reason:
                 return LockState(False, f"{name} {reason}")
         return LockState(True)
+
+    def intact(self) -> dict[str, str]:
+        """sha256 by name of the locked files that are still what was locked (see :meth:`check`)."""
+        files = (self.read() or {}).get("files", {})
+        return {
+            name: entry["sha256"]
+            for name, entry in files.items()
+            if not _compare(self.path.parent / name, entry)
+        }
 
     def hashes(self) -> Mapping[str, str]:
         """sha256 of every locked file by its name; empty without a lock."""

@@ -556,6 +556,16 @@ TABLE: dict[str, Entry] = {
             "请解决上面的一个原因,或指定本地文件夹(--llm、--vision、--projector)。",
         ),
     ),
+    "data.other-repetition": Entry(
+        Text(
+            "Repeated {times} times, {file} has the sha256 {found}; the recipe knows {wanted}.",
+            "Correct data.repeated in the recipe, or get the data again with `invoke data`.",
+        ),
+        Text(
+            "{file} 重复 {times} 次后的 sha256 是 {found},配方中是 {wanted}。",
+            "请修改配方中的 data.repeated,或用 `invoke data` 重新获取数据。",
+        ),
+    ),
     # --- weights ---
     "weights.missing": Entry(
         Text(
@@ -580,13 +590,31 @@ TABLE: dict[str, Entry] = {
         ),
         Text("{folder} 中转换后的权重不完整。", "运行 `invoke convert` 重新生成。"),
     ),
-    "weights.unsafe-projector": Entry(
+    "weights.unsafe": Entry(
         Text(
-            "{file} is not a projector of tensors alone.",
+            "{file} does not hold tensors alone.",
             "Get it again from its source; a file that holds code is never loaded.",
         ),
+        Text("{file} 中不只有张量。", "请从来源重新获取;含有代码的文件不会被加载。"),
+    ),
+    "weights.foreign": Entry(
         Text(
-            "{file} 不是只含张量的 projector 文件。", "请从来源重新获取;含有代码的文件不会被加载。"
+            "{folder} holds a model of the type {found}; the recipe needs {wanted}.",
+            "Name the folder or the repository of such a model.",
+        ),
+        Text(
+            "{folder} 中的模型类型是 {found},配方需要 {wanted}。",
+            "请指定该类型模型的文件夹或仓库。",
+        ),
+    ),
+    "weights.torn": Entry(
+        Text(
+            "{file} is not a whole file of weights.",
+            "Remove it and run `invoke models`; of a folder of yours, copy it again.",
+        ),
+        Text(
+            "{file} 不是完整的权重文件。",
+            "请删除后运行 `invoke models`;如果是您自己的文件夹,请重新复制。",
         ),
     ),
     "weights.projector-shape": Entry(
@@ -619,6 +647,26 @@ TABLE: dict[str, Entry] = {
             "Run `invoke train` to make them again.",
         ),
         Text("{folder} 中的训练结果在训练结束后被改动。", "运行 `invoke train` 重新生成。"),
+    ),
+    "weights.no-path": Entry(
+        Text(
+            "The {part} is to be yours, but {path} is no {wanted}.",
+            "Correct --{part}, or weights.{part}.path in the recipe.",
+        ),
+        Text(
+            "{part} 指定为本地的,但 {path} 不是所需的 {wanted}。",
+            "请修改 --{part} 或配方中的 weights.{part}.path。",
+        ),
+    ),
+    "weights.links-away": Entry(
+        Text(
+            "The files of the {part} in {path} are links that lead far away from that folder.",
+            "Name the folder that holds the files themselves, or a copy of it (`cp -rL`).",
+        ),
+        Text(
+            "{part} 的文件夹 {path} 中的文件是指向远处的链接。",
+            "请指定存放真实文件的文件夹,或先用 `cp -rL` 复制一份。",
+        ),
     ),
     # --- steps ---
     "step.failed": Entry(

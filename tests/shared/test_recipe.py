@@ -116,13 +116,29 @@ def test_the_resolved_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:
     assert recipes.load(path) == made
 
 
-def test_known_keys_are_exactly_what_set_accepts() -> None:
-    values: dict[str, Any] = recipes.load(TINY).resolved()
+def leaves(node: Any, prefix: str = "") -> set[str]:
+    if not isinstance(node, dict):
+        return {prefix[:-1]}
+    return {leaf for key, value in node.items() for leaf in leaves(value, f"{prefix}{key}.")}
 
-    def leaves(node: Any, prefix: str = "") -> set[str]:
-        if not isinstance(node, dict):
-            return {prefix[:-1]}
-        return {leaf for key, value in node.items() for leaf in leaves(value, f"{prefix}{key}.")}
 
-    optional = {f"train.evaluation.{key}" for key in ("every", "image", "questions")}
-    assert leaves(values) - {"train.evaluation"} | optional == set(recipes.known_keys())
+def test_known_keys_are_what_set_accepts() -> None:
+    known = set(recipes.known_keys())
+    for name in ("tiny", "tutorial"):
+        resolved = recipes.load(TINY.with_name(f"{name}.yaml")).resolved()
+        parents = {"train.evaluation", "data.download", "data.repeated"}
+        hashes = {leaf for leaf in leaves(resolved) if ".sha256" in leaf}
+        assert leaves(resolved) - parents - hashes <= known
+    assert {"weights.llm.hidden_size", "weights.llm.sources", "weights.llm.path",
+            "data.download.sources", "train.evaluation.every"} <= known  # fmt: skip
+    assert "weights.llm" not in known
+
+
+def test_the_tutorials_weights_and_data_are_what_was_measured() -> None:
+    recipe = recipes.load(TINY.with_name("tutorial.yaml"))
+    assert list(recipe.weights.remote()) == ["projector", "vision", "llm"]
+    vision = recipe.weights.remote()["vision"]
+    assert set(vision.sha256) == set(vision.files)
+    assert recipe.data.download is not None
+    assert set(recipe.data.download.sha256) == set(recipe.data.download.files)
+    assert recipe.weights.remote()["llm"].licence is not None

@@ -119,5 +119,5 @@ def test_a_torchscript_archive_is_no_projector(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
     with pytest.raises(WeightsError) as caught:
         weights.tensors(path)
-    assert caught.value.name == "unsafe-projector"
+    assert caught.value.name == "unsafe"
     assert "TorchScript" in caught.value.why

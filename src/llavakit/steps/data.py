@@ -11,13 +11,16 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from llavakit.errors import DataError
 from llavakit.locks import write_json
+from llavakit.recipe import Data
 from llavakit.steps import common, conversations, outputs
 from llavakit.steps.common import Job
 from llavakit.steps.conversations import Conversation
@@ -64,9 +67,23 @@ def make(job: Job) -> None:
             shutil.copyfile(source / name, target)
             job.events.emit("progress", done=done, total=len(pictures), unit="pictures")
         text = repeated_text(raw, wanted.repeat)
+        _check_repeated(text, wanted)
         (folder / CONVERSATIONS).write_text(text, encoding="utf-8")
         write_json(folder / QUESTIONS, questions(items, pictures))
     job.events.emit("note", text=f"{samples} samples over {len(pictures)} pictures")
+
+
+def _check_repeated(text: str, data: Data) -> None:
+    """Whether the repeated file has the bytes that the recipe's author got."""
+    known = data.repeated
+    if known is None or known.times != data.repeat:
+        return
+    found = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    if found != known.sha256:
+        raise DataError(
+            "other-repetition",
+            file=data.file, times=known.times, found=found[:12], wanted=known.sha256[:12],
+        )  # fmt: skip
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

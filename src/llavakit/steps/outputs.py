@@ -6,8 +6,9 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llavakit.errors import WorkspaceError
@@ -18,19 +19,26 @@ LOCK = "lock.json"
 
 
 @contextlib.contextmanager
-def folder(final: Path, job: Job, **facts: Any) -> Iterator[Path]:
+def folder(
+    final: Path, job: Job, *, known: Mapping[Path, str] = MappingProxyType({}), **facts: Any
+) -> Iterator[Path]:
     """A new folder to fill; at the end it is locked and takes the place of ``final``.
+
+    ``known`` (see :meth:`StepLock.write`) and ``facts`` are read at the end: the body may still
+    fill them.
 
     An older ``final`` is there, whole, until the new one is complete. When the body fails,
     nothing of the new one stays. Raises WorkspaceError ``busy`` while another process makes
     ``final``.
     """
-    with _claimed(final), _filled(final, job, facts) as partial:
+    with claimed(final), _filled(final, job, known, facts) as partial:
         yield partial
 
 
 @contextlib.contextmanager
-def _filled(final: Path, job: Job, facts: dict[str, Any]) -> Iterator[Path]:
+def _filled(
+    final: Path, job: Job, known: Mapping[Path, str], facts: dict[str, Any]
+) -> Iterator[Path]:
     partial = final.with_name(f".{final.name}.partial")
     older = final.with_name(f".{final.name}.old")
     _restore(final, older)
@@ -39,7 +47,7 @@ def _filled(final: Path, job: Job, facts: dict[str, Any]) -> Iterator[Path]:
     try:
         yield partial
         files = [path for path in partial.rglob("*") if path.is_file()]
-        StepLock(partial / LOCK).write(job.step, job.key, files, **facts)
+        StepLock(partial / LOCK).write(job.step, job.key, files, known=known, **facts)
     except BaseException:
         remove(partial)
         raise
@@ -54,7 +62,7 @@ def file(final: Path, value: object, job: Job, **facts: Any) -> None:
 
     Raises WorkspaceError ``busy`` while another process makes ``final``.
     """
-    with _claimed(final):
+    with claimed(final):
         lock = StepLock(final.with_suffix(".lock.json"))
         lock.path.unlink(missing_ok=True)
         write_json(final, value)
@@ -70,7 +78,7 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(final: Path) -> Iterator[None]:
+def claimed(final: Path) -> Iterator[None]:
     """Be the only process that makes ``final``, whatever run it works for.
 
     The mark is a lock of the kernel's on ``.NAME.busy`` beside it, and goes with the process. The

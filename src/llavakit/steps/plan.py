@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llavakit.errors import StepError, WeightsError
-from llavakit.recipe import Recipe, Train
+from llavakit.recipe import DrawnProjector, Recipe, Train
 from llavakit.steps import weights
 from llavakit.steps.common import CONFIGS
 from llavakit.steps.data import CONVERSATIONS, PICTURES
@@ -142,7 +142,8 @@ def _evaluation(train: Train, data: Path) -> dict[str, Any]:
 
 def _depth(recipe: Recipe, models: Path) -> int:
     depth = weights.check_projector(models)
-    wanted = recipe.weights.projector.depth
+    projector = recipe.weights.projector
+    wanted = projector.depth if isinstance(projector, DrawnProjector) else depth
     if depth != wanted:
         raise WeightsError("projector-depth", found=depth, wanted=wanted)
     return depth

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llavakit.errors import WeightsError
+from llavakit.steps import inert
 
 LLM = "llm"
 VISION = "vision"
 PROJECTOR = "projector.pth"
+PREFIX = "projector."
+"""Of the projector's tensors in XTuner's checkpoints."""
 
 
 class Sizes(NamedTuple):
@@ -23,8 +27,8 @@ class Sizes(NamedTuple):
 
 def sizes(folder: Path) -> Sizes:
     """Read the widths from the two models' config.json. Raises WeightsError ``missing``."""
-    llm = _config(folder, LLM).get("hidden_size")
-    vision = _config(folder, VISION)
+    llm = read_config(folder / LLM).get("hidden_size")
+    vision = read_config(folder / VISION)
     # openai/clip-vit-large-patch14-336 holds text and vision; the vision part lies one level down.
     width = vision.get("vision_config", vision).get("hidden_size")
     if not isinstance(llm, int) or not isinstance(width, int):
@@ -33,37 +37,51 @@ def sizes(folder: Path) -> Sizes:
 
 
 def tensors(path: Path) -> dict[str, Any]:
-    """The tensors of a ``.pth`` file, in which nothing but tensors is unpickled.
+    """The tensors of a ``.pth``, ``.bin`` or ``.safetensors`` file; nothing else is unpickled.
 
-    Raises WeightsError ``missing`` and ``unsafe-projector``.
+    Raises WeightsError ``missing`` and ``unsafe``.
     """
-    import torch
-
     try:
-        # torch 2.1 hands a TorchScript archive to its interpreter even with weights_only.
-        if zipfile.is_zipfile(path) and _is_torchscript(path):
-            raise ValueError("it is a TorchScript archive, which holds code")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _load(path)
+        state = state.get("state_dict", state)
+        return {name: value for name, value in state.items() if hasattr(value, "dtype")}
     except FileNotFoundError:
         raise WeightsError("missing", folder=path.parent, why=f"no {path.name}") from None
     except Exception as error:  # torch raises RuntimeError, UnpicklingError and others here
-        raise WeightsError("unsafe-projector", file=path, why=str(error)[:500]) from None
-    state = state.get("state_dict", state)
-    return dict(state)
+        raise WeightsError("unsafe", file=path, why=str(error)[:500]) from None
+
+
+def _load(path: Path) -> Any:
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    is_zip = zipfile.is_zipfile(path)
+    # torch 2.1 hands a TorchScript archive to its interpreter even with weights_only.
+    if is_zip and _is_torchscript(path):
+        raise ValueError("it is a TorchScript archive, which holds code")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        if not is_zip:
+            raise
+        return inert.load(path)
 
 
 def projector_state(folder: Path) -> dict[str, Any]:
     """The projector's tensors by their names in ProjectorModel (``model.0.weight``, ...).
 
-    Nothing but tensors is unpickled. Raises WeightsError ``missing`` and ``unsafe-projector``.
+    Nothing but tensors is unpickled. Raises WeightsError ``missing`` and ``unsafe``.
     """
     state = tensors(folder / PROJECTOR)
-    prefix = "projector."
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    return {name[len(PREFIX) :]: value for name, value in state.items() if name.startswith(PREFIX)}
 
 
-def check_projector(folder: Path) -> int:
+def check_projector(folder: Path, named: Path | None = None) -> int:
     """Whether the projector fits the two models; how many linear layers it has.
+
+    ``named`` is what the user calls the projector's file.
 
     Raises WeightsError ``projector-shape``: another model's projector often has the same file name.
     """
@@ -75,8 +93,17 @@ def check_projector(folder: Path) -> int:
         wanted[f"model.{2 * index}.weight"] = (llm, vision if index == 0 else llm)
         wanted[f"model.{2 * index}.bias"] = (llm,)
     if shapes != wanted:
-        raise WeightsError("projector-shape", file=folder / PROJECTOR, found=shapes, wanted=wanted)
+        raise WeightsError(
+            "projector-shape",
+            file=named or folder / PROJECTOR, found=_said(shapes), wanted=_said(wanted),
+        )  # fmt: skip
     return depth
+
+
+def _said(shapes: dict[str, tuple[int, ...]]) -> str:
+    """The shapes of the matrices in one line; their biases follow from them."""
+    matrices = {name: shape for name, shape in shapes.items() if not name.endswith(".bias")}
+    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(matrices.items())) or "none"
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -84,8 +111,9 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.split("/")[-1] == "constants.pkl" for name in archive.namelist())
 
 
-def _config(folder: Path, part: str) -> dict[str, Any]:
-    path = folder / part / "config.json"
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model's folder. Raises WeightsError ``missing``."""
+    path = folder / "config.json"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

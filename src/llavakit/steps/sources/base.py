@@ -82,5 +82,9 @@ class Remote(Protocol):
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether an artefact that asks for ``patterns`` wants the file ``name``."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    """Whether an artefact that asks for ``patterns`` wants the file ``name``.
+
+    A ``*`` stays in its folder: ``*.json`` does not mean ``original/params.json``.
+    """
+    depth = name.count("/")
+    return any(depth == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)
