@@ -17,7 +17,7 @@ from llavakit.engines.base import Running
 from llavakit.errors import ConfigurationError, StepError
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline, disk_errors
-from llavakit.host.plan import Stage
+from llavakit.host.plan import Stage, weights_mounts
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
@@ -103,7 +103,8 @@ def _stage(pipeline: Pipeline, tuned: PurePosixPath, picture: PurePosixPath) -> 
         *("-m", "llavakit.steps.chat", "--recipe", str(made.run / "recipe.json")),
         *("--weights", str(made.weights), "--tuned", str(tuned), "--image", str(picture)),
     )
-    return Stage("chat", "chat", "", argv, made.run, uses_gpu=True)
+    mounts = weights_mounts(made.inputs)
+    return Stage("chat", "chat", "", argv, made.run, mounts=mounts, uses_gpu=True)
 
 
 def _picture(pipeline: Pipeline, named: str) -> PurePosixPath:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from llavakit import locks, workspace
 from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
 from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
 from llavakit.events import EventReader
-from llavakit.host import environment, recording, results
+from llavakit.host import environment, network, recording, results
 from llavakit.host.console import Screen
 from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
@@ -21,12 +22,6 @@ from llavakit.host.settings import Settings
 from llavakit.locks import StepLock
 from llavakit.workspace import Workspace
 
-OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "DO_NOT_TRACK": "1",
-}
 MEMORY_SHARE = 0.9
 """Of the host's memory, for one job: a step that wants more is stopped, not its host."""
 SHM_BYTES = 8 << 30
@@ -79,13 +74,15 @@ class Pipeline:
         """The job of a stage, for any engine."""
         protected = tuple(Mount(self.workspace.root / folder, folder) for folder in stage.protects)
         gpus = self.gpus() if stage.uses_gpu else "none"
+        access = network.access(os.environ) if stage.network else network.without()
         return Job(
             name=stage.label,
             argv=stage.argv,
             workspace=self.workspace.root,
-            env=OFFLINE,
-            mounts=(*stage.mounts, *protected),
+            env=access.env,
+            mounts=(*stage.mounts, *access.mounts, *protected),
             gpus=gpus,
+            network=stage.network,
             limits=Limits(
                 memory_bytes=int(environment.memory_bytes() * MEMORY_SHARE),
                 shm_bytes=None if gpus == "none" else SHM_BYTES,

@@ -10,16 +10,17 @@ record keeps its hash instead.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from llavakit import artefact
 from llavakit.engines.base import Mount
-from llavakit.errors import DataError
-from llavakit.locks import StepLock, digest, file_sha256
+from llavakit.host import inputs
+from llavakit.host.inputs import Input
+from llavakit.locks import StepLock, digest
 from llavakit.recipe import Recipe
-from llavakit.workspace import INPUTS, Workspace
+from llavakit.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Stage:
     uses_gpu: bool = False
     protects: tuple[str, ...] = ("models", "data")
     """Folders of the workspace that the job can only read."""
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class Plan:
     stages: tuple[Stage, ...]
     weights: PurePosixPath
     pretrained: PurePosixPath
+    inputs: tuple[Input, ...] = ()
+    """The parts of the weights, then the data."""
+
+    @property
+    def downloads(self) -> dict[str, Input]:
+        """What comes from elsewhere, by the label of the stage that fetches it."""
+        return {f"fetch-{each.name}": each for each in self.inputs if each.download}
 
     @property
     def run(self) -> PurePosixPath:
@@ -81,19 +90,26 @@ def make(
 
     ``lock_sha256`` identifies the environment; ``pick_run`` chooses among the runs of one recipe,
     given their common name and the key of their training. Raises DataError ``no-folder`` and
-    ``no-file``.
+    ``no-file``, WeightsError ``no-path`` and ``links-away``.
     """
-    source, source_hash = _data_source(recipe, kit)
-    name, seed = recipe.name, recipe.seed
+    parts, source = inputs.of_weights(recipe, kit), inputs.of_data(recipe, kit)
+    name = recipe.name
+    drawn = any(part.drawn for part in parts.values())
     weights_key = digest(
-        ["models", recipe.weights.model_dump(mode="json"), seed, source_hash, lock_sha256]
+        [
+            "models",
+            {part.name: part.identity for part in parts.values()},
+            recipe.seed if drawn else None,
+            source.identity if parts["llm"].drawn else None,
+            lock_sha256,
+        ]
     )
-    data_key = digest(["data", source_hash, recipe.data.repeat])
+    data_key = digest(["data", source.identity, recipe.data.repeat])
     pretrained_key = digest(["pretrained", weights_key])
     train = recipe.train
     view = [recipe.prompt_template, train.visual_select_layer, train.pad_to_square,
             train.llm_dtype, train.llm_quantization]  # fmt: skip
-    asked = [recipe.ask.model_dump(mode="json"), source_hash, view]
+    asked = [recipe.ask.model_dump(mode="json"), source.identity, view]
     before_key = digest(["before", pretrained_key, asked])
     train_key = digest(
         [
@@ -102,7 +118,7 @@ def make(
             data_key,
             train.model_dump(mode="json"),
             recipe.prompt_template,
-            seed,
+            recipe.seed,
             lock_sha256,
         ]
     )
@@ -110,16 +126,14 @@ def make(
     after_key = digest(["after", tuned_key, asked])
     compare_key = digest(["compare", before_key, after_key])
 
-    weights = PurePosixPath("models", f"{name}-{weights_key[:8]}")
+    # What no recipe had a part in is shared by all that name the same sources.
+    weights = PurePosixPath("models", f"{name if drawn else 'weights'}-{weights_key[:8]}")
     data = PurePosixPath("data", f"{name}-{data_key[:8]}")
     pretrained = PurePosixPath("cache", f"pretrained-{pretrained_key[:8]}")
     before = PurePosixPath("cache", f"answers-{before_key[:8]}.json")
     run_id = pick_run(f"{name}-{train_key[:8]}", train_key)
     run = PurePosixPath("runs", run_id)
     after, comparison = run / "answers.json", run / "comparison.json"
-    # By its hash: two runs with different data may be under way in one workspace.
-    inputs = f"{INPUTS}/data-{source_hash[:8]}"
-    read_data = (Mount(source, inputs),)
 
     def stage(
         label: str, key: str, lock: PurePosixPath, *arguments: object, **more: object
@@ -130,28 +144,65 @@ def make(
         return Stage(label, step, key, tuple(map(str, argv)), lock, **more)  # type: ignore[arg-type]
 
     ask = ("--weights", weights, "--data", data)
+    reads = weights_mounts(parts.values())
+    read_by_models = (*parts.values(), *([source] if parts["llm"].drawn else []))
     stages = (
-        stage("models", weights_key, weights / "lock.json", "--out", weights, "--text", inputs,
-              mounts=read_data, protects=("data",)),
-        stage("data", data_key, data / "lock.json", "--source", inputs, "--out", data,
-              mounts=read_data, protects=("models",)),
+        *(_fetch(stage, part) for part in (*parts.values(), source) if part.download),
+        stage("models", weights_key, weights / "lock.json", "--out", weights,
+              *_places(parts, source), needs=_fetched(read_by_models),
+              mounts=_mounts(read_by_models), protects=("data",)),
+        stage("data", data_key, data / "lock.json", "--source", source.place, "--out", data,
+              needs=_fetched([source]), mounts=_mounts([source]), protects=("models",)),
         stage("convert-pretrained", pretrained_key, pretrained / "lock.json",
-              "--weights", weights, "--out", pretrained, needs=("models",)),
+              "--weights", weights, "--out", pretrained, needs=("models",), mounts=reads),
         stage("ask-before", before_key, before.with_suffix(".lock.json"), *ask,
               "--tuned", pretrained, "--out", before,
-              needs=("models", "data", "convert-pretrained"), uses_gpu=True),
+              needs=("models", "data", "convert-pretrained"), mounts=reads, uses_gpu=True),
         stage("train", train_key, run / "train" / "lock.json", *ask,
-              needs=("models", "data"), uses_gpu=True),
+              needs=("models", "data"), mounts=reads, uses_gpu=True),
         stage("convert", tuned_key, run / "tuned" / "lock.json", *ask, "--trained", run / "train",
-              "--out", run / "tuned", needs=("models", "data", "train"), uses_gpu=True),
+              "--out", run / "tuned", needs=("models", "data", "train"), mounts=reads,
+              uses_gpu=True),
         stage("ask-after", after_key, after.with_suffix(".lock.json"), *ask,
               "--tuned", run / "tuned", "--out", after,
-              needs=("models", "data", "convert"), uses_gpu=True),
+              needs=("models", "data", "convert"), mounts=reads, uses_gpu=True),
         stage("compare", compare_key, comparison.with_suffix(".lock.json"),
               "--before", before, "--after", after, "--out", comparison,
               needs=("ask-before", "ask-after")),
     )  # fmt: skip
-    return Plan(recipe, run_id, stages, weights, pretrained)
+    return Plan(recipe, run_id, stages, weights, pretrained, (*parts.values(), source))
+
+
+def weights_mounts(inputs: Iterable[Input]) -> tuple[Mount, ...]:
+    """What every stage that reads the weights needs: models/ only links to what the user has.
+
+    Not the projector, which the models step reads and keeps.
+    """
+    return _mounts(each for each in inputs if each.name in ("llm", "vision"))
+
+
+def _fetch(stage: Callable[..., Stage], part: Input) -> Stage:
+    assert part.download is not None  # noqa: S101 - the caller's choice
+    key = digest(["fetch", artefact.identity(part.download)])
+    other = "models" if part.name == "data" else "data"
+    lock, words = part.folder / "lock.json", ("--part", part.name, "--out", part.folder)
+    return stage(f"fetch-{part.name}", key, lock, *words, protects=(other,), network=True)
+
+
+def _places(parts: Mapping[str, Input], source: Input) -> list[object]:
+    """Where the models step finds what it does not draw, and the text for a drawn tokenizer."""
+    words: list[object] = ["--text", source.place] if parts["llm"].drawn else []
+    for name in ("llm", "vision", "projector"):
+        words += [] if parts[name].drawn else [f"--{name}", parts[name].place]
+    return words
+
+
+def _mounts(parts: Iterable[Input]) -> tuple[Mount, ...]:
+    return tuple(part.mount for part in parts if part.mount)
+
+
+def _fetched(parts: Iterable[Input]) -> tuple[str, ...]:
+    return tuple(f"fetch-{part.name}" for part in parts if part.download)
 
 
 def todo(plan: Plan, workspace: Workspace, targets: Iterable[str]) -> list[Todo]:
@@ -176,25 +227,3 @@ def _decide(stage: Stage, reason: str, wanted: set[str], targets: set[str]) -> T
     if not reason:
         return Todo(stage, "up to date")
     return Todo(stage, "not needed", reason)
-
-
-def _data_source(recipe: Recipe, kit: Path) -> tuple[Path, str]:
-    folder = Path(recipe.data.folder).expanduser()
-    folder = folder if folder.is_absolute() else kit / folder
-    if not folder.is_dir():
-        raise DataError("no-folder", folder=folder)
-    file = folder / recipe.data.file
-    if not file.is_file():
-        raise DataError("no-file", file=recipe.data.file, folder=folder)
-    pictures = {name: folder / name for name in _pictures(file)}
-    hashes = {name: file_sha256(path) for name, path in pictures.items() if path.is_file()}
-    return folder, digest([recipe.data.file, file_sha256(file), hashes])
-
-
-def _pictures(file: Path) -> list[str]:
-    """The pictures that ``file`` names; whatever is wrong with it, the data step will say so."""
-    try:
-        items = json.loads(file.read_text(encoding="utf-8"))
-        return sorted({item["image"] for item in items if isinstance(item.get("image"), str)})
-    except (ValueError, OSError, AttributeError, TypeError, KeyError):
-        return []

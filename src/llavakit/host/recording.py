@@ -73,9 +73,11 @@ def keep(
 
 
 def _recipe(plan: Plan) -> dict[str, Any]:
-    """The resolved recipe. Of data kept elsewhere the hash counts, not where a host has them."""
+    """The resolved recipe. Of what is kept elsewhere the hash counts, not where a host has it."""
     body = plan.recipe.resolved()
-    folder = Path(body["data"]["folder"])
-    if folder.is_absolute() or body["data"]["folder"].startswith("~"):
-        body["data"]["folder"] = folder.name
+    places = [(body["data"], "folder"), *((part, "path") for part in body["weights"].values())]
+    for part, key in places:
+        path = Path(part.get(key) or "")
+        if path.is_absolute() or path.parts[:1] == ("~",):
+            part[key] = path.name
     return body
