@@ -149,6 +149,29 @@ def test_mounts(bench):
     assert bench.run(code, mounts=(mount,))[0] == ["heavy"]
 
 
+def test_a_mount_of_one_file(bench):
+    source = bench.outside / "certificates 证书.pem"
+    source.write_text("PEM", encoding="utf-8")
+    source.chmod(0o666)  # nothing but the mount forbids writing
+    code = """
+print(open("inputs/a.pem").read())
+try:
+    open("inputs/a.pem", "a").close()
+except OSError as error:
+    print(error.strerror)
+"""
+    forbidden = Guarantee.READ_ONLY_MOUNTS in bench.engine.guarantees
+    wanted = ["PEM", "Read-only file system"] if forbidden else ["PEM"]
+    place = bench.workspace / "inputs/a.pem"
+    for left_by_another in ("nothing", "link", "file"):
+        if left_by_another != "nothing":
+            place.unlink()
+            place.symlink_to(source) if left_by_another == "link" else place.touch()
+        lines, outcome = bench.run(code, mounts=(Mount(source, "inputs/a.pem"),))
+        assert (lines, outcome.exit_code) == (wanted, 0)
+    assert source.read_text(encoding="utf-8") == "PEM"
+
+
 def test_a_mount_that_may_be_written(bench):
     mount = bench.mount(read_only=False)
     mount.source.chmod(0o777)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from llavakit.engines.base import Job, Limits, Mount
 from llavakit.engines.container import ContainerSpec
 from llavakit.engines.gpus import GpuAccess
 from llavakit.engines.lines import LineSplitter
-from llavakit.engines.mounts import make_folder, make_link
+from llavakit.engines.mounts import make_link, make_place
 from llavakit.engines.redact import is_secret
 from llavakit.errors import EngineError
 
@@ -160,13 +161,78 @@ def test_each_engine_replaces_what_the_other_left(tmp_path):
     place = work.workspace / "inputs/a"
     make_link(work, mount)
     assert place.resolve() == source
-    make_folder(work, mount, None)
+    make_place(work, mount, None)
     assert place.is_dir() and not place.is_symlink()
     make_link(work, mount)
     make_link(work, mount)
     assert place.resolve() == source
     make_link(work, Mount(place.parent, "inputs"))  # it is there already: nothing to do
     assert place.parent.is_dir() and not place.parent.is_symlink()
+
+
+def test_each_engine_replaces_the_file_that_the_other_left(tmp_path):
+    source = tmp_path / "certificates.pem"
+    source.write_text("PEM")
+    work = Job("j", (), tmp_path / "w")
+    work.workspace.mkdir()
+    mount = Mount(source, "inputs/a.pem")
+    place = work.workspace / "inputs/a.pem"
+    make_place(work, mount, None)
+    assert (place.read_text(), place.is_symlink()) == ("", False)
+    make_link(work, mount)
+    assert place.resolve() == source
+    make_place(work, mount, None)
+    make_place(work, mount, None)
+    assert (place.read_text(), source.read_text()) == ("", "PEM")
+    folder = Mount(tmp_path / "w", "inputs/a.pem")  # a folder where there was a file, and back
+    make_place(work, folder, None)
+    assert place.is_dir()
+    make_place(work, mount, None)
+    assert place.is_file()
+
+
+def test_a_file_of_somebody_is_not_replaced(tmp_path):
+    work = Job("j", (), tmp_path)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "inputs").write_text("mine")
+    for make in (make_link, lambda job, mount: make_place(job, mount, None)):
+        with pytest.raises(EngineError) as caught:
+            make(work, Mount(tmp_path / "source", "inputs"))
+        assert caught.value.id == "engine.mount-blocked"
+    assert (tmp_path / "inputs").read_text() == "mine"
+
+
+def test_the_command_line_makes_a_file_for_a_file(tmp_path):
+    (tmp_path / "a b.pem").touch()
+    job = Job("j", (), tmp_path / "w", mounts=(Mount(tmp_path / "a b.pem", "inputs/a b.pem"),))
+    line = ContainerSpec(job, "i", (os.getuid(), 8)).run_line()
+    made, touched, *_ = line.split(" && ")
+    assert made == f"mkdir -p {tmp_path}/w/inputs"
+    assert touched.endswith(f"|| touch '{tmp_path}/w/inputs/a b.pem'; }}")
+
+
+@pytest.mark.parametrize(
+    ("env", "mode"),
+    [
+        ({}, "bridge"),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "bridge"),
+        ({"HTTPS_PROXY": "http://127.0.0.1:7890"}, "host"),
+        ({"https_proxy": "http://user:pass@localhost:7890/"}, "host"),
+        ({"all_proxy": "socks5h://[::1]:1080"}, "host"),
+        ({"HTTP_PROXY": "127.0.0.1:7890"}, "host"),
+        ({"ENDPOINT": "http://localhost/mirror"}, "host"),
+        ({"DOMAIN": "localhost:8000"}, "host"),
+        ({"NO_PROXY": "localhost:80", "no_proxy": "localhost,127.0.0.1"}, "bridge"),
+        ({"WORD": "localhost", "PAGE": "http://a.example/?to=http://localhost:1"}, "bridge"),
+        ({"ENDPOINT": "http://localhost.example:80"}, "bridge"),
+    ],
+)
+def test_what_is_at_loopback_is_reached_through_the_host_s_network(env, mode):
+    spec = ContainerSpec(Job("j", (), Path("/w"), env=env, network=True), "i", (1, 1))
+    assert spec.options()["network_mode"] == mode
+    assert ("--network", mode) in set(pairwise(shlex.split(spec.run_line())))
+    off = ContainerSpec(Job("j", (), Path("/w"), env=env), "i", (1, 1))
+    assert off.options()["network_mode"] == "none"
 
 
 def test_a_link_does_not_replace_a_folder_with_something_in_it(tmp_path):
@@ -182,4 +248,6 @@ def test_a_link_does_not_replace_a_folder_with_something_in_it(tmp_path):
 
 def test_secrets_by_their_names():
     assert all(map(is_secret, ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "https_proxy", "PASSWORD")))
+    assert is_secret("ENDPOINT", "https://me:word@mirror.example/x")
+    assert not is_secret("ENDPOINT", "https://mirror.example/@x")
     assert not any(map(is_secret, ("HF_ENDPOINT", "RANK", "TOKENIZERS_PARALLELISM")))

@@ -38,20 +38,18 @@ def test_nothing_of_the_callers_gets_in(engine, workspace, monkeypatch):
     env = environment(engine, workspace)
     assert set(env) - {"LC_CTYPE"} == {
         *("PATH", "HOME", "LANG", "LOGNAME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONNOUSERSITE"),
-        *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "CUDA_VISIBLE_DEVICES"),
+        "CUDA_VISIBLE_DEVICES",
     }
     assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert env["PYTHONPATH"] == "/kit/src"
     assert env["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_a_job_with_a_network_gets_the_proxy_and_no_offline_variable(
-    engine, workspace, monkeypatch
-):
+def test_a_job_with_a_network_gets_what_it_is_given(engine, workspace, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:1")
-    env = environment(engine, workspace, network=True)
-    assert env["https_proxy"] == "http://proxy.invalid:1"
-    assert "HF_HUB_OFFLINE" not in env
+    assert "https_proxy" not in environment(engine, workspace, network=True)
+    given = {"https_proxy": "http://proxy.invalid:2"}
+    assert environment(engine, workspace, network=True, env=given).items() >= given.items()
 
 
 @pytest.mark.parametrize(

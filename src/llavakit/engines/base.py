@@ -37,7 +37,7 @@ class Guarantee(str, Enum):
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of the host that the job reads at ``target`` (relative to the workspace)."""
+    """A folder or file of the host that the job reads at ``target`` (relative to the workspace)."""
 
     source: Path
     target: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ ENVIRONMENT = {
 NO_OTHER_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
 """CUDA's images say ``all``, which gives every GPU where NVIDIA's runtime is the default one."""
 NO_PRIVILEGES = "no-new-privileges:true"
+LOOPBACK = re.compile(
+    r"(?=.*:)"  # a scheme or a port: the bare word is no address to connect to
+    r"([a-z][\w+.-]*://)?([^/@\s]*@)?(localhost|127(\.\d+){1,3}|0\.0\.0\.0|\[::1?\])(:\d+)?(/\S*)?",
+    re.IGNORECASE,
+)
 
 
 def label(key: str) -> str:
@@ -42,6 +48,23 @@ def label(key: str) -> str:
 def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """A job's labels as its container has them."""
     return {label(key): value for key, value in labels.items()}
+
+
+def network(job: Job) -> str:
+    """Docker's name for the network that the job gets.
+
+    Inside a container, loopback is the container: for a proxy of the host's own (or a mirror) at a
+    loopback address the job shares the host's network. Where the engine runs in a virtual machine
+    or rootless, that is not the loopback of the person who asks.
+    """
+    if not job.network:
+        return "none"
+    return "host" if any(names_loopback(key, value) for key, value in job.env.items()) else "bridge"
+
+
+def names_loopback(name: str, value: str) -> bool:
+    """Whether an environment variable sends its reader to a loopback address."""
+    return not name.lower().endswith("no_proxy") and LOOPBACK.fullmatch(value.strip()) is not None
 
 
 @dataclass(frozen=True)
@@ -102,7 +125,7 @@ class ContainerSpec:
             "tmpfs": TMPFS,
             "cap_drop": ["ALL"],
             "security_opt": [NO_PRIVILEGES],
-            "network_mode": "bridge" if job.network else "none",
+            "network_mode": network(job),
             "use_config_proxy": job.network,
             "pids_limit": limits.pids,
             "mem_limit": limits.memory_bytes,
@@ -122,8 +145,11 @@ class ContainerSpec:
 
     def _preparations(self) -> list[str]:
         workspace = self.job.workspace.absolute()
-        folders = [str(workspace / mount.target) for mount in self.job.mounts]
-        lines = [_join(["mkdir", "-p", *folders])] if folders else []
+        places = {workspace / mount.target: mount.source.is_file() for mount in self.job.mounts}
+        folders = [str(place.parent if is_file else place) for place, is_file in places.items()]
+        lines = [_join(["mkdir", "-p", *dict.fromkeys(folders)])] if folders else []
+        files = [shlex.quote(str(place)) for place, is_file in places.items() if is_file]
+        lines += [f"{{ [ -e {file} ] || touch {file}; }}" for file in files]
         if os.getuid() == 0 and self.user[0] != 0:
             lines.append(_chown_line(workspace, self.user))
         return lines
@@ -138,7 +164,7 @@ class ContainerSpec:
         words += ["--read-only"]
         words += [word for path, how in TMPFS.items() for word in ("--tmpfs", f"{path}:{how}")]
         words += ["--cap-drop", "ALL", "--security-opt", NO_PRIVILEGES]
-        words += ["--network", "bridge" if job.network else "none"]
+        words += ["--network", network(job)]
         words += _option("--pids-limit", limits.pids)
         words += _option("--memory", limits.memory_bytes)
         words += _option("--memory-swap", limits.memory_bytes)
@@ -147,7 +173,7 @@ class ContainerSpec:
         words += gpus.arguments(job.gpus, self.gpu_access)
         for key, value in self.environment.items():
             # Without a value Docker takes the shell's own: a token is not for a screen.
-            words += ["--env", key if is_secret(key) else f"{key}={value}"]
+            words += ["--env", key if is_secret(key, value) else f"{key}={value}"]
         for key, value in self.labels.items():
             words += ["--label", f"{key}={value}"]
         return [*words, self.image, *job.argv]

@@ -217,7 +217,7 @@ class DockerEngine:
         if user is not None:
             mounts.give(job.workspace, user)
         for mount in job.mounts:
-            mounts.make_folder(job, mount, user)
+            mounts.make_place(job, mount, user)
 
     def _ask(self, question: Any, *args: Any, **options: Any) -> Any:
         try:

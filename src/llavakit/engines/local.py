@@ -1,8 +1,8 @@
 """The local engine: jobs are processes in the pinned virtual environment.
 
 For hosts that are containers themselves and for clusters. A job is an ordinary process of the
-caller's: it is kept apart by convention (a clean environment, offline variables, a GPU list), not
-by force, so the one thing promised is that it outlives its client.
+caller's: it is kept apart by convention (a clean environment, a GPU list), not by force, so the one
+thing promised is that it outlives its client.
 """
 
 from __future__ import annotations
@@ -22,14 +22,6 @@ from llavakit.engines.processes import JOBS_FOLDER, LocalJob, Note
 from llavakit.engines.redact import is_secret
 from llavakit.errors import EngineError
 
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-"""All that keeps a job without a network from trying: a request to its libraries."""
-NETWORK_VARIABLES = (
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-)
-"""What a job with a network gets of the caller's environment."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME = Path("cache/home")
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
@@ -103,7 +95,8 @@ class LocalEngine:
     def command(self, job: Job) -> str:
         words = ["env", "-i"]
         for key, value in self._environment(job).items():
-            words.append(f'{key}="${key}"' if is_secret(key) else shlex.quote(f"{key}={value}"))
+            secret = is_secret(key, value)
+            words.append(f'{key}="${key}"' if secret else shlex.quote(f"{key}={value}"))
         words += [shlex.quote(word) for word in (str(self.python), *job.argv)]
         return f"cd {shlex.quote(str(job.workspace))} && {' '.join(words)}"
 
@@ -131,10 +124,8 @@ class LocalEngine:
             "PYTHONUNBUFFERED": "1",
             "PYTHONNOUSERSITE": "1",
         }
-        names = ("TMPDIR", *(NETWORK_VARIABLES if job.network else ()))
-        env |= {name: os.environ[name] for name in names if name in os.environ}
-        if not job.network:
-            env |= OFFLINE
+        if "TMPDIR" in os.environ:
+            env["TMPDIR"] = os.environ["TMPDIR"]
         if job.gpus != "all":
             env["CUDA_VISIBLE_DEVICES"] = "" if job.gpus == "none" else job.gpus
         elif "CUDA_VISIBLE_DEVICES" in os.environ:  # a cluster's scheduler has chosen already

@@ -1,8 +1,8 @@
 """Where mounts appear inside the workspace, and whose files those of the workspace are.
 
-A job's mount appears at ``workspace/target``: as a folder that Docker mounts over, or as a link for
-the local engine. A run may begin in one engine and go on in the other, so each replaces what the
-other left.
+A job's mount appears at ``workspace/target``: as a folder or an empty file that Docker mounts over,
+or as a link for the local engine. A run may begin in one engine and go on in the other, so each
+replaces what the other left.
 """
 
 from __future__ import annotations
@@ -63,19 +63,26 @@ def _is_source(place: Path, mount: Mount) -> bool:
     return source.parent.resolve() / source.name == place.parent.resolve() / place.name
 
 
-def make_folder(job: Job, mount: Mount, user: User | None) -> None:
-    """Make the mountpoint a folder, and the folders that are missing above it; they are ``user``'s.
+def make_place(job: Job, mount: Mount, user: User | None) -> None:
+    """Make the mountpoint a folder, or an empty file for a file, and the folders that are missing
+    above it; they are ``user``'s.
 
     A link that is the mount's own source stays: it is the user's, and Docker mounts at its end.
-    Raises what :func:`mountpoint` raises.
+    Raises what :func:`mountpoint` raises, and EngineError ``mount-blocked`` where a file with
+    something in it is in the way of a folder, or the other way round.
     """
     place = mountpoint(job, mount)
     if _is_source(place, mount):
         return
-    if place.is_symlink():
-        place.unlink()
+    is_folder = mount.source.is_dir()
+    if place.is_symlink() or (place.exists() and place.is_dir() != is_folder):
+        _clear(place)
     missing = [path for path in (place, *place.parents) if not path.exists()]
-    place.mkdir(parents=True, exist_ok=True)
+    if is_folder:
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
     if user is not None:
         for path in missing:
             os.chown(path, *user)
@@ -84,22 +91,34 @@ def make_folder(job: Job, mount: Mount, user: User | None) -> None:
 def make_link(job: Job, mount: Mount) -> None:
     """Make the mountpoint a link to the mount's source.
 
-    Raises what :func:`mountpoint` raises, and EngineError ``mount-blocked`` when a folder with
-    something in it, or a file, is in the way.
+    Raises what :func:`mountpoint` raises, and EngineError ``mount-blocked`` when a folder or a file
+    with something in it is in the way.
     """
     place = mountpoint(job, mount)
     source = mount.source.resolve()
     if place.resolve() == source:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
+    _clear(place)
+    place.symlink_to(source, target_is_directory=source.is_dir())
+
+
+def _clear(place: Path) -> None:
+    """Remove a mountpoint that an engine left: a link, an empty folder, an empty file.
+
+    Raises EngineError ``mount-blocked`` when it is more than that.
+    """
     try:
         if place.is_symlink():
             place.unlink()
-        elif place.exists():
+        elif place.is_dir():
             place.rmdir()
+        elif place.exists():
+            if place.stat().st_size:
+                raise EngineError("mount-blocked", path=place, why="a file with something in it")
+            place.unlink()
     except OSError as error:
         raise EngineError("mount-blocked", path=place, why=str(error)) from None
-    place.symlink_to(source, target_is_directory=source.is_dir())
 
 
 def job_user(workspace: Path, caller: User | None = None) -> User:

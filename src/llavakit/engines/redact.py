@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 _SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|KEY|_PROXY)$", re.IGNORECASE)
+_LOGIN = re.compile(r"://[^/\s]*@")
 
 
-def is_secret(name: str) -> bool:
-    """Whether the variable's name says that its value may be, or hold, a credential."""
-    return _SECRET.search(name) is not None
+def is_secret(name: str, value: str = "") -> bool:
+    """Whether the variable may be, or hold, a credential: its name says so, or an address has a
+    login in it.
+    """
+    return _SECRET.search(name) is not None or _LOGIN.search(value) is not None
