@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 
 import pytest
+from rich.console import Console
 
 from llavakit.errors import DataError
 from llavakit.events import Event
@@ -73,6 +75,52 @@ def test_without_a_terminal_progress_is_told_now_and_then_and_at_the_end(
             progress.show(iteration(number))
     told = [line.split()[2] for line in capsys.readouterr().err.splitlines()]
     assert told == ["3/9", "6/9", "9/9"]
+
+
+def download(done: int, total: int | None, **more: object) -> Event:
+    fields = {"unit": "bytes", "done": done, "total": total, "item": "llama", **more}
+    return Event("progress", "fetch", 0.0, fields)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            download(1_234_000_000, 16_100_000_000, rate=45_000_000, seconds_left=310),
+            "1.2 of 16.1 GB  45.0 MB/s  5 min left  llama",
+        ),
+        (download(500, 900, rate=0, seconds_left=None), "500 of 900 bytes  llama"),
+        (download(1_500, None, rate=2_000), "1.5 kB  2.0 kB/s  llama"),
+        (download(0, 2_000_000, seconds_left=8_000), "0.0 of 2.0 MB  2 h 13 min left  llama"),
+    ],
+)
+def test_a_download_is_told_in_bytes_rate_and_time_left(event: Event, text: str) -> None:
+    assert describe(event) == text
+
+
+def test_a_download_of_unknown_size_is_told_and_an_end_only_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with Screen().progress("fetch-llm") as progress:
+        progress.show(download(1, None))
+        clock[0] += console.PLAIN_SECONDS
+        progress.show(download(2, None))
+        progress.show(download(9, 9))
+        progress.show(download(9, 9))
+    told = [line.split()[1:] for line in capsys.readouterr().err.splitlines()]
+    assert told == [["2", "bytes", "llama"], ["9", "of", "9", "bytes", "llama"]]
+
+
+def test_a_bar_shows_a_download_as_it_is() -> None:
+    console_ = Console(width=120, record=True, force_terminal=True, file=io.StringIO())
+    with console.BarProgress(console_, "fetch-llm") as progress:
+        progress.show(download(5_000, None, rate=1_000))
+        progress.show(download(5_000, 10_000, rate=1_000, seconds_left=5, item="[a]"))
+        console_.print(progress.shown())
+    shown = console_.export_text()
+    assert "5.0 of 10.0 kB  1.0 kB/s  5 s left  [a]" in shown
 
 
 def test_a_note_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,21 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from llavakit.errors import KitError
 from llavakit.events import Event
+from llavakit.host import amounts
 
 PLAIN_SECONDS = 5.0
 """Without a terminal a progress line comes at most this often."""
@@ -120,15 +128,18 @@ class LineProgress(StageProgress):
         self._screen = screen
         self._label = label
         self._last = time.monotonic()
+        self._said = ""
 
     def show(self, event: Event) -> None:
         if event.kind == "note":
             self._screen.say(self._label, str(event.fields.get("text", "")))
             return
         done, total = _counts(event)
-        if total and (done == total or time.monotonic() - self._last >= PLAIN_SECONDS):
-            self._last = time.monotonic()
-            self._screen.say(self._label, describe(event))
+        is_due = time.monotonic() - self._last >= PLAIN_SECONDS
+        text = describe(event)
+        if (total and done == total and text != self._said) or (is_due and _is_told(event)):
+            self._last, self._said = time.monotonic(), text
+            self._screen.say(self._label, text)
 
     def line(self, text: str) -> None:
         if time.monotonic() - self._last >= PLAIN_SECONDS:
@@ -143,7 +154,7 @@ class BarProgress(StageProgress):
             TextColumn(f"[bold]{label:<{LABEL_WIDTH - 1}}"),
             BarColumn(bar_width=24),
             TextColumn("{task.description}"),
-            TimeRemainingColumn(compact=True),
+            _TimeLeft(compact=True),
             console=console,
             transient=True,
         )
@@ -162,14 +173,26 @@ class BarProgress(StageProgress):
             self._progress.console.print(Text(text), soft_wrap=True)
             return
         done, total = _counts(event)
-        if total:
+        if _is_told(event):
+            text, in_bytes = _plain(describe(event)), _in_bytes(event)
             self._progress.update(
-                self._task, completed=done, total=total, description=describe(event)
+                self._task, completed=done, total=total or None, description=text, in_bytes=in_bytes
             )
 
+    def shown(self) -> RenderableType:
+        """The bar as it stands."""
+        return self._progress.get_renderable()
+
     def line(self, text: str) -> None:
-        shown = text.strip().replace("[", r"\[")[: max(20, self._progress.console.width - 60)]
-        self._progress.update(self._task, description=shown)
+        shown = text.strip()[: max(20, self._progress.console.width - 60)]
+        self._progress.update(self._task, description=_plain(shown))
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The bar's own guess, but for a download, which says itself what is left."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.fields.get("in_bytes") else super().render(task)
 
 
 def describe(event: Event) -> str:
@@ -180,8 +203,24 @@ def describe(event: Event) -> str:
         if (memory := fields.get("memory_mib")) is not None:
             text += f"  GPU {memory} MiB"
         return text
+    if _in_bytes(event):
+        return amounts.transfer(fields)
     unit = fields.get("unit", "")
     return f"{fields.get('done')}/{fields.get('total')} {unit}".rstrip()
+
+
+def _in_bytes(event: Event) -> bool:
+    return event.fields.get("unit") == "bytes"
+
+
+def _is_told(event: Event) -> bool:
+    """Whether there is anything to say: of a download even while nobody knows its whole."""
+    return bool(_counts(event)[1]) or _in_bytes(event)
+
+
+def _plain(text: str) -> str:
+    """For a column that reads markup."""
+    return text.replace("[", r"\[")
 
 
 def _counts(event: Event) -> tuple[int, int]:
