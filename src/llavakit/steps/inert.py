@@ -20,8 +20,11 @@ TENSORS = frozenset(
     }
 )
 """What rebuilds tensors and the dict they lie in; storages are torch.load's own affair."""
-HARMLESS = ("mmengine.", "numpy.", "numpy", "torch.")
-"""Modules whose objects a checkpoint of XTuner's holds: none of them is ever made."""
+PLAIN = frozenset({"set", "dict", "list"})
+BUILTINS = ("builtins", "__builtin__")
+"""Under both names that pickles of different protocols use."""
+INERT_MODULES = ("mmengine.", "numpy.", "_codecs.")
+"""Whose objects a checkpoint of XTuner's holds beside its tensors: none of them is ever made."""
 
 
 class Inert:
@@ -51,12 +54,11 @@ class Inert:
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in TENSORS:
+        if (module, name) in TENSORS or (module in BUILTINS and name in PLAIN):
             return super().find_class(module, name)
-        if module.startswith(HARMLESS):
+        # mmengine's history keeps its methods, as getattr(history, name).
+        if f"{module}.".startswith(INERT_MODULES) or (module in BUILTINS and name == "getattr"):
             return Inert
-        if (module, name) in {("builtins", "set"), ("builtins", "dict"), ("builtins", "list")}:
-            return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it names {module}.{name}, which could run code")
 
 
