@@ -14,6 +14,11 @@ HELP = {
     "fresh": "begin a new run, even if one of this recipe is there",
     "json": "results as JSON on standard output",
     "lang": "messages in en or zh",
+    "llm": "another language model: a folder, modelscope:OWNER/NAME[@REV] or huggingface:...",
+    "vision": "another vision tower, named like --llm",
+    "projector": "a projector's file",
+    "check": "ask every source what it has, fetch nothing",
+    "verify": "hash again what is here; what drifted is moved aside",
     "picture": "a picture of yours",
     "question": "what to ask about the picture",
     "pretrained": "ask the model before fine-tuning",
@@ -24,7 +29,7 @@ HELP = {
     "models": "the weights too",
     "data": "the prepared data too",
     "runs": "the runs too",
-    "yes": "delete; without it the list is shown",
+    "yes": "do not ask before deleting, a large download or a long training",
     "quick": "leave out what needs the environment or an engine",
 }
 
@@ -43,48 +48,51 @@ def call(name, c, options):
 
 
 @face
-def models(c, recipe="", set=None, engine="", workspace="", plan=False, json=False, lang=""):
+def models(c, recipe="", set=None, llm="", vision="", projector="", engine="", workspace="",
+           plan=False, check=False, verify=False, yes=False, json=False, lang=""):  # fmt: skip
     """Get or draw the recipe's weights."""
     call("models", c, locals())
 
 
 @face
-def data(c, recipe="", set=None, engine="", workspace="", plan=False, json=False, lang=""):
+def data(c, recipe="", set=None, engine="", workspace="", plan=False, yes=False, json=False,
+         lang=""):  # fmt: skip
     """Validate the recipe's conversations and pictures, and repeat them."""
     call("data", c, locals())
 
 
 @face
-def train(c, recipe="", set=None, engine="", gpus="", workspace="", plan=False, fresh=False,
-          json=False, lang=""):  # fmt: skip
+def train(c, recipe="", set=None, llm="", vision="", projector="", engine="", gpus="",
+          workspace="", plan=False, fresh=False, yes=False, json=False, lang=""):  # fmt: skip
     """Fine-tune, after whatever is missing before it."""
     call("train", c, locals())
 
 
 @face
-def convert(c, recipe="", set=None, engine="", gpus="", workspace="", plan=False, json=False,
-            lang=""):  # fmt: skip
+def convert(c, recipe="", set=None, llm="", vision="", projector="", engine="", gpus="",
+            workspace="", plan=False, yes=False, json=False, lang=""):  # fmt: skip
     """Convert the pretrained and the fine-tuned model to Hugging Face's form."""
     call("convert", c, locals())
 
 
 @face
-def ask(c, picture="", question="", pretrained=False, recipe="", set=None, engine="", gpus="",
-        workspace="", plan=False, json=False, lang=""):  # fmt: skip
+def ask(c, picture="", question="", pretrained=False, recipe="", set=None, llm="", vision="",
+        projector="", engine="", gpus="", workspace="", plan=False, yes=False, json=False,
+        lang=""):  # fmt: skip
     """Answer one --question about one --picture, or the recipe's own questions."""
     call("ask", c, locals())
 
 
 @face
-def chat(c, picture="", pretrained=False, recipe="", set=None, engine="", gpus="", workspace="",
-         lang=""):  # fmt: skip
+def chat(c, picture="", pretrained=False, recipe="", set=None, llm="", vision="", projector="",
+         engine="", gpus="", workspace="", yes=False, lang=""):  # fmt: skip
     """A conversation about a picture in the terminal."""
     call("chat", c, locals())
 
 
 @face
-def compare(c, recipe="", set=None, engine="", gpus="", workspace="", plan=False, fresh=False,
-            json=False, lang=""):  # fmt: skip
+def compare(c, recipe="", set=None, llm="", vision="", projector="", engine="", gpus="",
+            workspace="", plan=False, fresh=False, yes=False, json=False, lang=""):  # fmt: skip
     """The same questions before and after fine-tuning, scored."""
     call("compare", c, locals())
 

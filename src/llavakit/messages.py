@@ -47,6 +47,10 @@ TABLE: dict[str, Entry] = {
         Text("This command would delete what is named above.", "Add --yes to do it."),
         Text("此命令会删除上面列出的内容。", "确认后加上 --yes 再运行。"),
     ),
+    "configuration.needs-consent": Entry(
+        Text("This is much to begin unasked: {needs}.", "Add --yes to do it."),
+        Text("此操作开销较大,需要先确认:{needs}。", "确认后加上 --yes 再运行。"),
+    ),
     "configuration.no-terminal": Entry(
         Text(
             "chat needs a terminal to talk to you.",
@@ -566,6 +570,16 @@ TABLE: dict[str, Entry] = {
             "请修改配方中的 data.repeated,或用 `invoke data` 重新获取数据。",
         ),
     ),
+    "source.cannot-be-had": Entry(
+        Text(
+            "No source can give {artefacts} now.",
+            "Correct one cause above, or name a folder of yours (--llm, --vision, --projector).",
+        ),
+        Text(
+            "目前没有来源能提供 {artefacts}。",
+            "请解决上面的一个原因,或指定本地文件夹(--llm、--vision、--projector)。",
+        ),
+    ),
     # --- weights ---
     "weights.missing": Entry(
         Text(
@@ -714,6 +728,17 @@ TABLE: dict[str, Entry] = {
         ),
         Text("训练中评估用的图片 {image} 不在数据中。", "请修改配方中的 train.evaluation.image。"),
     ),
+    "step.drifted": Entry(
+        Text(
+            "{count} of the files are not what was locked.",
+            "Run `invoke models`: it gets exactly these again.",
+        ),
+        Text("有 {count} 个文件与锁定的内容不符。", "运行 `invoke models`,只重新获取这些文件。"),
+    ),
+    "step.not-verified": Entry(
+        Text("There is nothing to verify yet in {what}.", "Run `invoke models` first."),
+        Text("{what} 中还没有可校验的内容。", "请先运行 `invoke models`。"),
+    ),
     "step.not-comparable": Entry(
         Text(
             "{before} and {after} answer different questions.",
@@ -734,6 +759,10 @@ TABLE: dict[str, Entry] = {
             "Run the same command again to follow it.",
         ),
         Text("已停止跟踪;步骤 {step} 仍在另一个进程中运行。", "再次运行同一命令即可继续跟踪。"),
+    ),
+    "step.declined": Entry(
+        Text("Nothing was started.", "Try `invoke demo`, which costs nothing; --yes does not ask."),
+        Text("没有启动任何操作。", "可先试 `invoke demo`,没有开销;加 --yes 则不再询问。"),
     ),
     "step.interrupted": Entry(
         Text(

@@ -14,15 +14,18 @@ from llavakit.errors import KitError, StepError
 from llavakit.host import (
     building,
     chat,
+    checking,
     cleaning,
     doctor,
     environment,
+    given,
     plan,
     results,
     runs,
     settings,
     show_plan,
     testing,
+    verifying,
 )
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline, system_error
@@ -52,8 +55,11 @@ class Call:
     screen: Screen
 
     def pipeline(self) -> Pipeline:
-        """Load the recipe and plan it. Raises RecipeError and DataError."""
+        """Load the recipe and plan it. Raises RecipeError, ConfigurationError, DataError and
+        WeightsError.
+        """
         recipe = recipes.load(self.settings.recipe_path(), self.options.get("set") or ())
+        recipe = given.apply(recipe, self.options)
         workspace = Workspace(self.settings.workspace)
         made = plan.make(
             recipe,
@@ -62,7 +68,8 @@ class Call:
             pick_run=partial(runs.pick, workspace, fresh=bool(self.options.get("fresh"))),
         )
         open_engine = partial(environment.open_engine, self.settings, self.screen)
-        return Pipeline(self.settings, self.screen, made, workspace, open_engine)
+        agreed = bool(self.options.get("yes"))
+        return Pipeline(self.settings, self.screen, made, workspace, open_engine, agreed)
 
 
 def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -> NoReturn:
@@ -91,7 +98,9 @@ def _step(name: str, call: Call) -> int:
     if call.options.get("plan"):
         show_plan.show(pipeline, TARGETS[name], call.screen)
         return 0
+    before = verifying.first_use(pipeline)
     todos = pipeline.bring_up_to_date(TARGETS[name])
+    locked = _tell_first_use(call, before, verifying.first_use(pipeline))
     if name == "ask":
         answers, table = results.answers(pipeline.plan, pipeline.workspace)
         call.screen.result(answers, table=table)
@@ -102,10 +111,31 @@ def _step(name: str, call: Call) -> int:
             "run": pipeline.plan.run_id,
             "stages": {item.stage.label: item.action for item in todos},
             "results": results.collect(pipeline.plan, pipeline.workspace),
+            "first_use": locked,
         }
         if call.screen.json_output:
             call.screen.result(body)
     return 0
+
+
+def _tell_first_use(
+    call: Call, before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Name the hashes that nobody knew before this command, a line each."""
+    new = {}
+    for part, hashes in after.items():
+        new[part] = {name: sha for name, sha in hashes.items() if name not in before[part]}
+        for name, sha256 in sorted(new[part].items()):
+            call.screen.say(part, f"{name} sha256 {sha256} locked at first use")
+    return {part: hashes for part, hashes in new.items() if hashes}
+
+
+def _models(call: Call) -> int:
+    if call.options.get("check"):
+        return checking.check(call.pipeline(), call.screen)
+    if call.options.get("verify"):
+        return verifying.verify(call.pipeline(), call.screen)
+    return _step("models", call)
 
 
 def _demo(call: Call) -> int:
@@ -117,6 +147,7 @@ def _demo(call: Call) -> int:
 def _compared(call: Call, pipeline: Pipeline) -> int:
     content = results.comparison(pipeline.plan, pipeline.workspace)
     changed = [word for word in call.options.get("set") or () if not word.startswith("seed=")]
+    changed += [f"--{part}" for part in given.PARTS if call.options.get(part)]
     checks = [] if changed else results.verdict(pipeline.plan, pipeline.workspace, content)
     title = f"{pipeline.plan.run_id}: answers before and after fine-tuning"
     call.screen.result(
@@ -134,8 +165,8 @@ def _compared(call: Call, pipeline: Pipeline) -> int:
 
 
 def _ask(call: Call) -> int:
-    given = [name for name in ("picture", "question", "pretrained") if call.options.get(name)]
-    if not given or call.options.get("plan"):
+    named = [name for name in ("picture", "question", "pretrained") if call.options.get(name)]
+    if not named or call.options.get("plan"):
         return _step("ask", call)
     return chat.ask(call.pipeline(), call.options, call.screen)
 
@@ -145,7 +176,8 @@ def _chat(call: Call) -> int:
 
 
 COMMANDS: dict[str, Callable[[Call], int]] = {
-    **{name: partial(_step, name) for name in ("models", "data", "train", "convert", "compare")},
+    **{name: partial(_step, name) for name in ("data", "train", "convert", "compare")},
+    "models": _models,
     "ask": _ask,
     "chat": _chat,
     "demo": _demo,

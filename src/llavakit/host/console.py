@@ -48,6 +48,13 @@ class Screen:
     def note(self, text: str) -> None:
         self._err.print(Text(text), soft_wrap=True)
 
+    def ask(self, question: str) -> bool | None:
+        """A yes or no from the terminal; None where there is none to ask on."""
+        if not (sys.stdin.isatty() and self._err.is_terminal):
+            return None
+        self._err.print(Text(question, style="bold"), end="")
+        return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
+
     def result(self, value: Any, *, table: Table | None = None, text: str = "") -> None:
         """A command's result: JSON for programs, a table or lines for people."""
         if self.json_output:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from llavakit import locks, workspace
 from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
 from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
 from llavakit.events import EventReader
-from llavakit.host import environment, network, recording, results
+from llavakit.host import consent, environment, network, recording, results
 from llavakit.host.console import Screen
 from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
@@ -37,6 +36,8 @@ class Pipeline:
     plan: Plan
     workspace: Workspace
     open_engine: Callable[[], Engine]
+    agreed: bool = False
+    """The user agreed beforehand (--yes) to a large download or a long training."""
     _engine: Engine | None = None
 
     @property
@@ -100,21 +101,11 @@ class Pipeline:
 
     def _check_host(self, stages: list[Stage]) -> None:
         """Refuse what cannot work here before anything is made; say what it takes."""
-        recipe, needs = self.plan.recipe, self.plan.recipe.needs
+        recipe = self.plan.recipe
         on_gpu = any(stage.uses_gpu for stage in stages)
         if recipe.train.llm_quantization != "none" and on_gpu and self.gpus() == "none":
             raise StepError("needs-gpu", recipe=recipe.name)
-        free = shutil.disk_usage(self.workspace.root).free / 2**30
-        if free < needs.disk_gib:
-            raise WorkspaceError(
-                "too-little-disk",
-                folder=self.workspace.root, need=needs.disk_gib, free=f"{free:.2f}",
-            )  # fmt: skip
-        self.screen.say(
-            "needs",
-            f"about {needs.minutes:g} min, {needs.memory_gib:g} GiB of memory,"
-            f" {needs.disk_gib:g} GiB of disk",
-        )
+        consent.check(self.screen, self.plan, self.workspace, stages, agreed=self.agreed)
 
     def _write_recipe(self) -> None:
         """Every step reads the resolved recipe from the run's folder."""

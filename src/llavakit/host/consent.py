@@ -1,0 +1,120 @@
+"""No surprise: what a command takes is said, and asked for, before gigabytes or an hour begin."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llavakit.errors import ConfigurationError, Interrupted, WorkspaceError
+from llavakit.host import amounts
+from llavakit.host.console import Screen
+from llavakit.host.plan import Plan, Stage
+from llavakit.workspace import Workspace
+
+GIB = 2**30
+ASK_GIB = 1.0
+ASK_MINUTES = 30.0
+CONVERTED_GIB = 2.0
+"""Of weights that come as pickles a copy in a safe form is kept: CLIP's are 1.2 GiB."""
+EXAMPLE_RATE = 10e6
+"""Bytes/s, to give an idea of how long a download takes."""
+TRY = "`invoke demo` is the free try"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is still to come, in GiB and minutes."""
+
+    download: float
+    disk: float
+    memory: float
+    minutes: float
+    only_gets: bool
+    """Nothing is computed: weights and data are brought here, no more."""
+    unknown: bool
+    """Weights will be fetched of which the recipe does not say how large they are."""
+    trains: bool
+
+    @property
+    def is_large(self) -> bool:
+        return self.unknown or self.download >= ASK_GIB or self._is_long
+
+    @property
+    def _is_long(self) -> bool:
+        return self.trains and self.minutes >= ASK_MINUTES
+
+    def words(self) -> str:
+        """One line."""
+        words = [] if self.only_gets else [f"about {self.minutes:g} min"]
+        words += [] if self.only_gets else [f"{self.memory:g} GiB of memory"]
+        words += [f"{self.disk:.3g} GiB of disk"]
+        if self.unknown:
+            words += ["a download of unknown size (`invoke models --check` tells it)"]
+        elif self.download:
+            count = self.download * GIB
+            time = amounts.duration(count / EXAMPLE_RATE)
+            words += [f"up to {amounts.size(count)} to download ({time} at 10 MB/s)"]
+        return ", ".join(words) + (f"; {TRY}" if self.is_large else "")
+
+
+def check(
+    screen: Screen, plan: Plan, workspace: Workspace, stages: Sequence[Stage], *, agreed: bool
+) -> None:
+    """Say what ``stages`` take and which licences they accept; ask where it is much.
+
+    ``agreed``: the answer was given beforehand. Raises WorkspaceError ``too-little-disk``;
+    Interrupted ``declined``; ConfigurationError ``needs-consent`` without a terminal to ask on.
+    """
+    costs = cost(plan, workspace, stages)
+    free = shutil.disk_usage(workspace.root).free / GIB
+    if free < costs.disk:
+        raise WorkspaceError(
+            "too-little-disk",
+            folder=workspace.root, need=f"{costs.disk:.3g}", free=f"{free:.2f}",
+        )  # fmt: skip
+    screen.say("needs", costs.words())
+    for label in (stage.label for stage in stages if stage.network):
+        artefact = plan.downloads[label].download
+        if artefact and (terms := artefact.licence):
+            text = f"{artefact.name}: {terms.name}, {terms.address}: by downloading you accept it"
+            screen.say("licence", text)
+    if not costs.is_large or agreed:
+        return
+    answer = screen.ask("Go on? [y/N] ")
+    if answer is None:
+        raise ConfigurationError("needs-consent", needs=costs.words())
+    if not answer:
+        raise Interrupted("declined")
+
+
+def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
+    """What ``stages`` take; of a download only what is not here yet."""
+    needs = plan.recipe.needs
+    fetched = [plan.downloads[stage.label] for stage in stages if stage.network]
+    download = max(0.0, needs.download_gib - _here(plan, workspace)) if fetched else 0.0
+    only_gets = bool(fetched) and all(stage.step in ("fetch", "models", "data") for stage in stages)
+    rest = max(0.0, needs.disk_gib - needs.download_gib)
+    return Cost(
+        download=download,
+        disk=download + (min(rest, CONVERTED_GIB) if only_gets else rest),
+        memory=needs.memory_gib,
+        minutes=needs.minutes,
+        only_gets=only_gets,
+        unknown=not needs.download_gib and any(each.name != "data" for each in fetched),
+        trains=any(stage.step == "train" for stage in stages),
+    )
+
+
+def _here(plan: Plan, workspace: Workspace) -> float:
+    """GiB of the plan's downloads that are here, whole or in part."""
+    folders = [workspace.root / each.folder for each in plan.downloads.values()]
+    parts = [folder.with_name(f".{folder.name}.parts") for folder in folders]
+    return sum(map(_bytes, {*folders, *parts})) / GIB
+
+
+def _bytes(folder: Path) -> int:
+    found = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
+    return sum(path.lstat().st_size for path in found)

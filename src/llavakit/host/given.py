@@ -1,0 +1,89 @@
+"""``--llm``, ``--vision``, ``--projector``: another source for a part of a recipe's weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llavakit import artefact
+from llavakit import recipe as recipes
+from llavakit.artefact import Artefact, HuggingFace, ModelScope
+from llavakit.errors import ConfigurationError
+from llavakit.recipe import Given, Recipe
+
+PARTS = ("llm", "vision", "projector")
+FILES = {
+    "llm": ["*.json", "*.safetensors", "tokenizer*"],
+    "vision": ["config.json", "preprocessor_config.json", "*.safetensors", "pytorch_model*.bin"],
+}
+"""What is fetched of a repository that a command line names; the models step looks at it."""
+
+
+def apply(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """``recipe`` with the parts that the options name, from a folder, a file or a hub.
+
+    Raises ConfigurationError ``bad-value`` for what is neither.
+    """
+    named = {part: str(options[part]) for part in PARTS if options.get(part)}
+    if not named:
+        return recipe
+    raw = recipe.resolved()
+    for part, where in named.items():
+        path = Path(where).expanduser().absolute()
+        old = getattr(recipe.weights, part)
+        if path.is_file() if part == "projector" else path.is_dir():
+            raw["weights"][part] = Given(source="path", path=str(path)).model_dump(mode="json")
+            if isinstance(old, Artefact):
+                _need_less(raw["needs"], path)
+        elif part == "projector":
+            raise ConfigurationError(
+                "bad-value", key="--projector", value=where, allowed="a file that is there"
+            )
+        else:
+            raw["weights"][part] = _remote(part, where, old)
+    return recipes.parse(raw, origin=" ".join(f"--{part} {named[part]}" for part in named))
+
+
+def _remote(part: str, where: str, old: object) -> dict[str, Any]:
+    """A repository as an artefact; one that the recipe knows keeps what the recipe knows of it."""
+    source = artefact.from_text(where)
+    base = old.model_dump(mode="json") if isinstance(old, Artefact) else {}
+    known = _known(source, where, old)
+    if known is not None:
+        return {**base, "sources": [known.model_dump(mode="json")]}
+    return {
+        "source": "remote",
+        "name": name_of(source.repository),
+        "sources": [source.model_dump(mode="json")],
+        "files": FILES[part],
+        "licence": base.get("licence") if part == "llm" else None,
+    }
+
+
+def _known(
+    source: ModelScope | HuggingFace, where: str, old: object
+) -> ModelScope | HuggingFace | None:
+    """The recipe's own source that is meant: without a typed revision the recipe's holds."""
+    for each in old.sources if isinstance(old, Artefact) else ():
+        if not isinstance(each, ModelScope | HuggingFace):
+            continue
+        same = (each.hub, each.repository) == (source.hub, source.repository)
+        if same and ("@" not in where or each.revision == source.revision):
+            return each
+    return None
+
+
+def name_of(repository: str) -> str:
+    """An artefact's name for a repository: ``maker/Llama 3`` is ``llama-3``."""
+    last = repository.rpartition("/")[2].lower()
+    return re.sub(r"[^a-z0-9._-]+", "-", last).lstrip("._-")[:64] or "weights"
+
+
+def _need_less(needs: dict[str, Any], path: Path) -> None:
+    """What the user has need not be fetched: it is about as large as what would have been."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    spared = min(sum(file.stat().st_size for file in files) / 2**30, needs["download_gib"])
+    needs["download_gib"] -= spared
+    needs["disk_gib"] = max(needs["disk_gib"] - spared, 0.1)

@@ -1,0 +1,163 @@
+"""`invoke models --verify`: hash again what was locked, without an engine and without a network.
+
+A file that drifted is moved aside, never deleted: the next `invoke models` gets exactly it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from llavakit.errors import StepError
+from llavakit.events import Event
+from llavakit.host import amounts
+from llavakit.host.console import Screen, table
+from llavakit.host.inputs import Input
+from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.locks import StepLock
+
+KNOWN, FIRST_USE = "known to the recipe", "locked at first use"
+MADE, YOURS = "made here", "yours"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A file and what was locked of it. ``state``: ``ok``, ``changed`` or ``missing``."""
+
+    name: str
+    """Relative to the workspace, or absolute for what is the user's."""
+    path: Path
+    sha256: str
+    bytes: int
+    origin: str
+    aside: Path | None
+    """Where it goes when it drifted; None for what is not the kit's to move."""
+    state: str = ""
+
+
+def verify(pipeline: Pipeline, screen: Screen) -> int:
+    """Hash every locked file; 0 when all are what was locked.
+
+    Raises StepError ``drifted``, and ``not-verified`` when there is nothing of a part yet.
+    """
+    place = pipeline.workspace
+    with place.lock("invoke models --verify", pipeline.say_waiting), disk_errors(place.root):
+        absent = _absent(pipeline)
+        files = list(_locked(pipeline))
+        with screen.progress("verify") as progress:
+            checked = list(_hash_all(files, progress.show))
+        rows = [_row(file) for file in checked]
+        drifted = [file for file in checked if file.state != "ok"]
+        moved = [note for file in drifted if (note := _move_aside(file))]
+    columns = ("file", "#size", "=sha256", "=state", "=from")
+    body = [{**asdict(file), "path": str(file.path), "aside": None} for file in checked]
+    screen.result(
+        {"files": body, "absent": absent, "moved": moved},
+        table=table(f"verified for {pipeline.plan.recipe.name}", columns, rows),
+    )
+    for note in moved:
+        screen.say("moved aside", note)
+    if drifted:
+        raise StepError("drifted", count=len(drifted), why="\n".join(f.name for f in drifted))
+    if absent:
+        raise StepError("not-verified", what=", ".join(absent))
+    return 0
+
+
+def first_use(pipeline: Pipeline) -> dict[str, dict[str, str]]:
+    """sha256 by name, by part, of what is locked without the recipe having known it."""
+    found = {}
+    for each in pipeline.plan.downloads.values():
+        lock = StepLock(pipeline.workspace.root / each.folder / "lock.json")
+        names = set((lock.read() or {}).get("facts", {}).get("first_use", ()))
+        found[each.name] = {name: sha for name, sha in lock.hashes().items() if name in names}
+    return found
+
+
+def _absent(pipeline: Pipeline) -> list[str]:
+    """The folders that hold nothing yet."""
+    made, root = pipeline.plan, pipeline.workspace.root
+    folders = [*(each.folder for each in made.downloads.values()), made.weights]
+    return [str(each) for each in folders if StepLock(root / each / "lock.json").read() is None]
+
+
+def _locked(pipeline: Pipeline) -> Iterator[Locked]:
+    """Every file once: links from the models' folder lead to what was listed before."""
+    root, weights = pipeline.workspace.root, pipeline.plan.weights
+    seen = set()
+    for each in pipeline.plan.downloads.values():
+        body = StepLock(root / each.folder / "lock.json").read() or {}
+        first = set(body.get("facts", {}).get("first_use", ()))
+        for name, entry in body.get("files", {}).items():
+            path = root / each.folder / name
+            seen.add(path.resolve())
+            origin = FIRST_USE if name in first else KNOWN
+            yield _one(str(each.folder / name), path, entry, origin, path)
+    body = StepLock(root / weights / "lock.json").read() or {}
+    for name, entry in body.get("files", {}).items():
+        path = root / weights / name
+        if path.resolve() not in seen:
+            # Beside the folder: it is made anew as a whole.
+            aside = root / weights.with_name(f"{weights.name}.wrong") / name
+            yield _one(str(weights / name), path, entry, MADE, aside)
+    parts = {each.name: each for each in pipeline.plan.inputs}
+    for name, sha256 in body.get("facts", {}).get("linked", {}).items():
+        path = _of_user(parts, name)
+        size = path.stat().st_size if path.is_file() else 0
+        yield Locked(str(path), path, sha256, size, YOURS, None)
+
+
+def _one(name: str, path: Path, entry: Mapping[str, object], origin: str, aside: Path) -> Locked:
+    return Locked(name, path, str(entry["sha256"]), int(str(entry["bytes"])), origin, aside)
+
+
+def _of_user(parts: Mapping[str, Input], name: str) -> Path:
+    """Where a linked file is on the host, whichever engine linked it: ``llm/NAME``."""
+    part, _, rest = name.partition("/")
+    each = parts[part]
+    assert each.mount is not None and each.place is not None  # noqa: S101 - it was linked
+    return each.mount.source / each.place.relative_to(each.mount.target) / rest
+
+
+def _hash_all(files: list[Locked], show: Callable[[Event], None]) -> Iterator[Locked]:
+    total, done = sum(file.bytes for file in files), 0
+    began = time.monotonic()
+
+    def tell(item: str) -> None:
+        rate = done / max(time.monotonic() - began, 0.001)
+        left = round((total - done) / rate) if rate else None
+        fields = {"done": done, "total": total, "unit": "bytes", "item": item,
+                  "rate": rate, "seconds_left": left}  # fmt: skip
+        show(Event("progress", "verify", time.time(), fields))
+
+    for file in files:
+        if not file.path.is_file():
+            yield replace(file, state="missing")
+            continue
+        hasher = hashlib.sha256()
+        with file.path.open("rb") as content:
+            while chunk := content.read(CHUNK):
+                hasher.update(chunk)
+                done += len(chunk)
+                tell(file.path.name)
+        yield replace(file, state="ok" if hasher.hexdigest() == file.sha256 else "changed")
+
+
+def _row(file: Locked) -> tuple[str, ...]:
+    return file.name, amounts.size(file.bytes), file.sha256[:12], file.state, file.origin
+
+
+def _move_aside(file: Locked) -> str:
+    if file.aside is None or file.state != "changed":
+        return ""
+    number, target = 1, file.aside.with_name(f"{file.aside.name}.wrong")
+    while target.exists():
+        number += 1
+        target = file.aside.with_name(f"{file.aside.name}.wrong-{number}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.path.rename(target)
+    return f"{file.path} is now {target}"

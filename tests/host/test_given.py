@@ -1,0 +1,101 @@
+"""Another source for a part of the weights, named on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from host.recipes import LLM, TINY, given, remote
+
+from llavakit import artefact
+from llavakit import recipe as recipes
+from llavakit.errors import ConfigurationError
+from llavakit.host.given import apply, name_of
+from llavakit.recipe import Given, Recipe, RemoteWeights
+
+
+def tiny() -> Recipe:
+    return recipes.load(TINY)
+
+
+def llm(recipe: Recipe) -> RemoteWeights:
+    assert isinstance(recipe.weights.llm, RemoteWeights)
+    return recipe.weights.llm
+
+
+def test_without_the_options_the_recipe_stays() -> None:
+    assert apply(tiny(), {"llm": "", "vision": ""}) == tiny()
+
+
+def test_a_folder_is_relative_to_where_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    weights = apply(tiny(), {"llm": "llm", "projector": "projector.pth"}).weights
+    assert weights.llm == Given(source="path", path=str(tmp_path / "llm"))
+    assert weights.projector == Given(source="path", path=str(tmp_path / "projector.pth"))
+    assert weights.vision == tiny().weights.vision
+
+
+def test_a_repository_becomes_an_artefact_with_the_recipe_s_licence() -> None:
+    made = llm(apply(remote(), {"llm": "huggingface:Maker/Llama-3_X@abc"}))
+    assert made.name == "llama-3_x"
+    assert artefact.title(made.sources[0]) == "Hugging Face Maker/Llama-3_X@abc"
+    assert set(made.files) == {"*.json", "*.safetensors", "tokenizer*"}
+    assert made.licence is not None and made.licence.name == LLM["licence"]["name"]
+    assert llm(apply(tiny(), {"llm": "modelscope:a/b"})).licence is None
+    vision = apply(tiny(), {"vision": "modelscope:a/clip"}).weights.vision
+    assert isinstance(vision, RemoteWeights) and "config.json" in vision.files
+
+
+def test_a_source_of_the_recipe_keeps_what_the_recipe_knows() -> None:
+    recipe = remote()
+    raw = recipe.resolved()
+    raw["weights"]["llm"]["sources"] = [
+        {"hub": "huggingface", "repository": "maker/llama", "revision": "abc"},
+        {"hub": "modelscope", "repository": "maker/llama", "revision": "v1"},
+    ]
+    raw["weights"]["llm"]["sha256"] = {"config.json": "0" * 64}
+    recipe = recipes.parse(raw, origin="test")
+    for where in ("modelscope:maker/llama", "modelscope:maker/llama@v1"):
+        made = llm(apply(recipe, {"llm": where}))
+        assert made.sources == llm(recipe).sources[1:]
+        assert (made.name, made.sha256) == ("llama", llm(recipe).sha256)
+    other = llm(apply(recipe, {"llm": "modelscope:maker/llama@v2"}))
+    assert other.sha256 == {}
+
+
+def test_what_the_user_has_need_not_be_fetched(tmp_path: Path) -> None:
+    given(tmp_path)
+    with (tmp_path / "llm" / "model.safetensors").open("wb") as file:
+        file.truncate(2**30)
+    needs = apply(remote(download_gib=1.5, disk_gib=3.0), {"llm": str(tmp_path / "llm")}).needs
+    assert needs.download_gib == pytest.approx(0.5, abs=0.01)
+    assert needs.disk_gib == pytest.approx(2.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"llm": "nowhere"},
+        {"llm": "http://a/b"},
+        {"vision": "modelscope:one"},
+        {"projector": "modelscope:a/b"},
+        {"projector": "."},
+    ],
+)
+def test_what_is_neither_is_refused_in_words(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        apply(tiny(), options)
+    assert caught.value.id == "configuration.bad-value"
+    assert next(iter(options.values())) in caught.value.what()
+
+
+@pytest.mark.parametrize(
+    ("repository", "name"),
+    [("a/Llama-3", "llama-3"), ("a/-x..", "x.."), ("a/___", "weights"), ("a/模型B", "b")],
+)
+def test_a_name_has_allowed_characters_only(repository: str, name: str) -> None:
+    assert name_of(repository) == name
