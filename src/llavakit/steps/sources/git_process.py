@@ -88,17 +88,15 @@ def run(
     seconds, and when the user interrupts; it dies with this process.
     """
     outlives_nobody = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    with (
-        subprocess.Popen(
-            [*outlives_nobody, *argv],
-            cwd=where,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process
-    ):
+    with subprocess.Popen(
+        [*outlives_nobody, *argv],
+        cwd=where,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
         try:
             return _wait(process, data, patience, sign)
         finally:

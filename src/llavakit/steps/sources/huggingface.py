@@ -31,13 +31,15 @@ class HuggingFace:
     so that a mirror set late counts; a token that the user's home may hold is not looked for.
     """
 
-    patience = 10.0
+    answer = 10.0
     """Seconds to wait for the hub's answer."""
 
-    def __init__(self, source: artefact.HuggingFace) -> None:
+    def __init__(
+        self, source: artefact.HuggingFace, patience: http.Patience = http.DEFAULT
+    ) -> None:
         self._source = source
         self.title = artefact.title(source)
-        self._http = http.Http(self.title)
+        self._http = http.Http(self.title, patience=patience)
 
     def list(self, patterns: Sequence[str]) -> Listing:
         """See :meth:`base.Remote.list`; addresses name the commit, so a moved branch is no harm.
@@ -81,7 +83,7 @@ class HuggingFace:
                 self._source.repository,
                 revision=self._source.revision,
                 files_metadata=True,
-                timeout=self.patience,
+                timeout=self.answer,
             )
         except (GatedRepoError, HFValidationError, HfHubHTTPError) as error:
             raise self._refused(error) from None

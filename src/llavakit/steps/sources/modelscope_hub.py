@@ -28,6 +28,7 @@ from llavakit.steps.sources import http
 from llavakit.steps.sources.base import Listing, Meter, RemoteFile, matches
 
 WHAT = "its list of files"
+Entries = list[dict[str, Any]]
 LOG = logging.getLogger("llavakit.modelscope")
 _ONE = threading.Lock()
 """The client keeps its credentials' folder in a class, and its import looks at HOME."""
@@ -36,13 +37,13 @@ _ONE = threading.Lock()
 class ModelScope:
     """A model. ``MODELSCOPE_DOMAIN`` names a mirror, ``MODELSCOPE_API_TOKEN`` who asks."""
 
-    patience = 6.0
+    answer = 6.0
     """Seconds to wait for an answer, twice: the client asks again once."""
 
-    def __init__(self, source: artefact.ModelScope) -> None:
+    def __init__(self, source: artefact.ModelScope, patience: http.Patience = http.DEFAULT) -> None:
         self._source = source
         self.title = artefact.title(source)
-        self._http = http.Http(self.title)
+        self._http = http.Http(self.title, patience=patience)
 
     def list(self, patterns: Sequence[str]) -> Listing:
         """See :meth:`base.Remote.list`; the hub states every file's sha256. Raises SourceError.
@@ -63,7 +64,8 @@ class ModelScope:
                 self._source.repository, entry["Path"], self._source.revision
             )
             headers = {"User-Agent": api.headers["user-agent"]}
-            cookie = get_cookie_header(cookies, requests.Request("GET", address))
+            asked = requests.Request("GET", address)
+            cookie = get_cookie_header(cookies, asked)  # type: ignore[no-untyped-call]
             if cookie:
                 headers["Cookie"] = cookie
             files.append(
@@ -90,7 +92,7 @@ class ModelScope:
 
         token = os.environ.get("MODELSCOPE_API_TOKEN")
         with _ONE, _nothing_kept():
-            api = _client(self.patience)
+            api = _client(self.answer)
             if not token:
                 return api, requests.cookies.RequestsCookieJar()
             with self._explained(secret=token):
@@ -99,14 +101,14 @@ class ModelScope:
                 except RequestError as error:
                     raise SourceError("gated", source=self.title, why=str(error)) from None
 
-    def _ask(self, api: Any, cookies: CookieJar) -> list[dict[str, Any]]:
+    def _ask(self, api: Any, cookies: CookieJar) -> Entries:
         from modelscope.hub.errors import RequestError
 
         repository, revision = self._source.repository, self._source.revision
         with self._explained():
             try:
                 # Not the default of ``headers``: one dictionary for all threads.
-                files: list[dict[str, Any]] = api.get_model_files(
+                files: Entries = api.get_model_files(
                     repository, revision, recursive=True, use_cookies=cookies, headers=None
                 )
             except RequestError as error:
@@ -143,11 +145,14 @@ def load() -> None:
     """Import the client, which takes seconds, in silence and without a file in HOME."""
     with _ONE:
         logging.getLogger("modelscope").addFilter(_aside)
-        with tempfile.TemporaryDirectory() as home, _environment("HOME", home):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import modelscope.hub.api
-                import modelscope.hub.file_download  # noqa: F401
+        with (
+            tempfile.TemporaryDirectory() as home,
+            _environment("HOME", home),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            import modelscope.hub.api
+            import modelscope.hub.file_download  # noqa: F401
 
 
 def _aside(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,10 +16,10 @@ from llavakit.steps.sources.base import Listing, Meter, RemoteFile
 class Web:
     """Its file ``NAME`` is at ``address/NAME``."""
 
-    def __init__(self, source: artefact.Web) -> None:
+    def __init__(self, source: artefact.Web, patience: http.Patience = http.DEFAULT) -> None:
         self._source = source
         self.title = artefact.title(source)
-        self._http = http.Http(self.title)
+        self._http = http.Http(self.title, patience=patience)
 
     def list(self, patterns: Sequence[str]) -> Listing:
         """See :meth:`base.Remote.list`. Files that are not there are left out.
@@ -47,5 +48,4 @@ class Web:
 
     def _describe(self, name: str) -> RemoteFile:
         address = f"{self._source.address.rstrip('/')}/{quote(name)}"
-        size, tag = self._http.describe(address, {})
-        return RemoteFile(name, bytes=size, address=address, version=tag)
+        return replace(self._http.describe(address), name=name)
