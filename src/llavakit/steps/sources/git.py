@@ -15,7 +15,8 @@ from llavakit.errors import SourceError
 from llavakit.steps.sources import git_errors, git_process
 from llavakit.steps.sources.answers import LARGEST_POINTER, POINTER
 from llavakit.steps.sources.base import Listing, Meter, RemoteFile, matches
-from llavakit.steps.sources.git_lfs import Patience, Workplace, bring
+from llavakit.steps.sources.git_lfs import bring
+from llavakit.steps.sources.git_place import Patience, Workplace
 
 WHAT = "its list of files"
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
