@@ -80,8 +80,7 @@ def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -
 
 
 def _size(path: Path) -> str:
-    files = (
-        [path] if path.is_file() else [file for file in path.rglob("*") if not file.is_symlink()]
-    )
-    total = sum(file.lstat().st_size for file in files if file.is_file())
+    """What deleting ``path`` frees: a link and what it leads to are no part of it."""
+    files = [path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())]
+    total = sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
     return f"{total / 2**20:.1f} MiB"

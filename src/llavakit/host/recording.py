@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llavakit import record
@@ -48,8 +48,8 @@ def keep(
         recipe=_recipe(plan),
         seed=plan.recipe.seed,
         lock=environment.lock_sha256(),
-        weights=found["artefacts"].get("models", {}),
-        data=found["artefacts"].get("data", {}),
+        weights=_inside(plan, "models", found),
+        data=_inside(plan, "data", found),
         world_size=1,
     )
     if stage.label == "train":
@@ -70,6 +70,13 @@ def keep(
     )
     kept.result(**found)
     kept.save()
+
+
+def _inside(plan: Plan, label: str, found: dict[str, Any]) -> dict[str, str]:
+    """Hashes by the names inside the stage's folder: what that is called is for the plan to say."""
+    folder = plan.stage(label).lock.parent
+    hashes = found["artefacts"].get(label, {})
+    return {str(PurePosixPath(name).relative_to(folder)): hash_ for name, hash_ in hashes.items()}
 
 
 def _recipe(plan: Plan) -> dict[str, Any]:

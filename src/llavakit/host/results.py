@@ -22,8 +22,9 @@ def collect(plan: Plan, workspace: Workspace) -> dict[str, Any]:
         lock = StepLock(workspace.root / stage.lock)
         if lock.check(stage.key).fresh:
             folder = stage.lock.parent
+            hashes = {**lock.hashes(), **_linked(lock)}
             found["artefacts"][stage.label] = {
-                str(folder / name): value for name, value in sorted(lock.hashes().items())
+                str(folder / name): value for name, value in sorted(hashes.items())
             }
     run = workspace.root / plan.run
     history = read_json(run / "train" / "history.json")
@@ -34,6 +35,11 @@ def collect(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     if "compare" in found["artefacts"] and isinstance(comparison, dict):
         found["scores"] = comparison["means"]
     return found
+
+
+def _linked(lock: StepLock) -> dict[str, str]:
+    """sha256 of what stays in a folder of the user's, by the names that steps read it under."""
+    return dict((lock.read() or {}).get("facts", {}).get("linked", {}))
 
 
 def comparison(plan: Plan, workspace: Workspace) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from llavakit.errors import StepError
 from llavakit.events import Event
@@ -30,6 +31,7 @@ class Locked:
 
     name: str
     """Relative to the workspace, or absolute for what is the user's."""
+    folder: str
     path: Path
     sha256: str
     bytes: int
@@ -50,14 +52,13 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
         files = list(_locked(pipeline))
         with screen.progress("verify") as progress:
             checked = list(_hash_all(files, progress.show))
-        rows = [_row(file) for file in checked]
         drifted = [file for file in checked if file.state != "ok"]
         moved = [note for file in drifted if (note := _move_aside(file))]
-    columns = ("file", "#size", "=sha256", "=state", "=from")
+    columns = ("=file", "#size", "=sha256", "state")
     body = [{**asdict(file), "path": str(file.path), "aside": None} for file in checked]
     screen.result(
         {"files": body, "absent": absent, "moved": moved},
-        table=table(f"verified for {pipeline.plan.recipe.name}", columns, rows),
+        table=table(f"verified for {pipeline.plan.recipe.name}", columns, _rows(checked)),
     )
     for note in moved:
         screen.say("moved aside", note)
@@ -96,23 +97,31 @@ def _locked(pipeline: Pipeline) -> Iterator[Locked]:
             path = root / each.folder / name
             seen.add(path.resolve())
             origin = FIRST_USE if name in first else KNOWN
-            yield _one(str(each.folder / name), path, entry, origin, path)
+            yield _one(each.folder, name, path, entry, origin, path)
     body = StepLock(root / weights / "lock.json").read() or {}
     for name, entry in body.get("files", {}).items():
         path = root / weights / name
         if path.resolve() not in seen:
             # Beside the folder: it is made anew as a whole.
             aside = root / weights.with_name(f"{weights.name}.wrong") / name
-            yield _one(str(weights / name), path, entry, MADE, aside)
+            yield _one(weights, name, path, entry, MADE, aside)
     parts = {each.name: each for each in pipeline.plan.inputs}
     for name, sha256 in body.get("facts", {}).get("linked", {}).items():
         path = _of_user(parts, name)
         size = path.stat().st_size if path.is_file() else 0
-        yield Locked(str(path), path, sha256, size, YOURS, None)
+        yield Locked(str(path), str(path.parent), path, sha256, size, YOURS, None)
 
 
-def _one(name: str, path: Path, entry: Mapping[str, object], origin: str, aside: Path) -> Locked:
-    return Locked(name, path, str(entry["sha256"]), int(str(entry["bytes"])), origin, aside)
+def _one(
+    folder: PurePosixPath,
+    name: str,
+    path: Path,
+    entry: Mapping[str, Any],
+    origin: str,
+    aside: Path,
+) -> Locked:
+    full = str(folder / name)
+    return Locked(full, str(folder), path, entry["sha256"], entry["bytes"], origin, aside)
 
 
 def _of_user(parts: Mapping[str, Input], name: str) -> Path:
@@ -147,8 +156,16 @@ def _hash_all(files: list[Locked], show: Callable[[Event], None]) -> Iterator[Lo
         yield replace(file, state="ok" if hasher.hexdigest() == file.sha256 else "changed")
 
 
-def _row(file: Locked) -> tuple[str, ...]:
-    return file.name, amounts.size(file.bytes), file.sha256[:12], file.state, file.origin
+def _rows(files: list[Locked]) -> Iterator[tuple[str, ...]]:
+    """A row for each folder, then one for each of its files."""
+    shown = ""
+    for file in files:
+        if file.folder != shown:
+            shown = file.folder
+            yield f"{shown}/", "", "", ""
+        name = file.name.removeprefix(f"{shown}/")
+        state = f"ok, {file.origin}" if file.state == "ok" else file.state
+        yield name, amounts.size(file.bytes), file.sha256[:12], state
 
 
 def _move_aside(file: Locked) -> str:
