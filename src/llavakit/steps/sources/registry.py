@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from llavakit import artefact
 from llavakit.steps.sources.base import Remote
 
@@ -23,3 +25,13 @@ def of(source: artefact.Source) -> Remote:
     from llavakit.steps.sources.web import Web
 
     return Web(source)
+
+
+def prepare(sources: Collection[artefact.Source]) -> None:
+    """Import the clients of ``sources`` now; ModelScope's takes seconds."""
+    for source in sources:
+        of(source)
+    if any(isinstance(source, artefact.ModelScope) for source in sources):
+        from llavakit.steps.sources import modelscope_hub
+
+        modelscope_hub.load()
