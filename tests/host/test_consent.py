@@ -80,10 +80,14 @@ def test_an_hour_of_training_is_asked_about_and_minutes_are_not(tmp_path: Path) 
     check(tmp_path, make(remote(**small, minutes=90.0)), ["fetch-llm", "models", "compare"])
 
 
-def test_a_download_of_unknown_size_is_asked_about(tmp_path: Path) -> None:
+def test_a_part_of_unknown_size_is_asked_about(tmp_path: Path) -> None:
     made = make(remote("llm"))
-    assert "unknown size" in refused(tmp_path, made, "fetch-llm").what()
-    check(tmp_path, make(remote("data")), ["fetch-data"])
+    stages = [made.stage("fetch-llm")]
+    cost = consent.cost(made, Workspace(tmp_path), stages, {"llm"})
+    assert cost.is_large
+    assert "unknown size" in cost.words()
+    assert not consent.cost(made, Workspace(tmp_path), stages, {"vision"}).is_large
+    check(tmp_path, made, ["fetch-llm"])
 
 
 def test_one_line_says_what_it_takes_and_names_the_free_try(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from llavakit import locks
+from llavakit import errors, locks
 from llavakit.errors import Interrupted, KitError, SourceError, StepError
 from llavakit.events import EventReader
 from llavakit.host import amounts, results
@@ -17,6 +17,16 @@ from llavakit.host.pipeline import Pipeline, disk_errors
 from llavakit.host.plan import Stage
 
 FOLDER = PurePosixPath("cache", "sources")
+STATES = {
+    "ok": "ok",
+    "other bytes": "other bytes",
+    "source.unreachable": "does not answer",
+    "source.gated": "permitted accounts only",
+    "source.missing": "not there",
+    "source.no-files": "has none of the files",
+    "source.no-tool": "git or git-lfs is missing here",
+}
+"""What the step says of a source, in a few words; the sentence stands below the table."""
 COLUMNS = ("artefact", "source", "state", "#files", "#size", "#MB/s", "#ms", "=revision")
 
 
@@ -25,20 +35,30 @@ def check(pipeline: Pipeline, screen: Screen) -> int:
 
     Raises SourceError ``cannot-be-had`` otherwise, StepError when the job fails, Interrupted.
     """
-    fixed = [_fixed_row(each) for each in pipeline.plan.inputs if not each.download]
+    here = {each.name: _where(each) for each in pipeline.plan.inputs if not each.download}
     if not pipeline.plan.downloads:
         screen.result(
-            {"artefacts": [], "here": [row[:2] for row in fixed]},
-            table=table("sources", COLUMNS[:2], [row[:2] for row in fixed]),
+            {"sources": [], "here": here}, table=table("sources", COLUMNS[:2], here.items())
         )
         screen.say("sources", "nothing of this recipe comes from elsewhere")
         return 0
-    body = _ask(pipeline, screen)
-    rows = [row for artefact in body["artefacts"] for row in _rows(artefact)]
-    screen.result(body, table=table("sources", COLUMNS, [*rows, *fixed]))
-    lacking = [each["artefact"] for each in body["artefacts"] if not _can_be_had(each)]
+    artefacts = _ask(pipeline, screen)["artefacts"]
+    rows = [row for artefact in artefacts for row in _rows(artefact)]
+    rows += [(part, where, *[""] * 6) for part, where in here.items()]
+    body = [
+        {"artefact": artefact["artefact"], "part": artefact["part"], **source}
+        for artefact in artefacts
+        for source in artefact["sources"]
+    ]
+    screen.result({"sources": body, "here": here}, table=table("sources", COLUMNS, rows))
+    lacking = [each for each in artefacts if not _can_be_had(each)]
+    for artefact in artefacts:
+        for error in _errors(artefact) if artefact not in lacking else ():
+            screen.say(artefact["part"], error.what(screen.lang))
     if lacking:
-        raise SourceError("cannot-be-had", artefacts=", ".join(lacking))
+        names = ", ".join(artefact["artefact"] for artefact in lacking)
+        causes = [error for artefact in lacking for error in _errors(artefact)]
+        raise SourceError("cannot-be-had", artefacts=names, causes=causes)
     return 0
 
 
@@ -73,25 +93,34 @@ def _ask(pipeline: Pipeline, screen: Screen) -> dict[str, Any]:
     raise error
 
 
-def _fixed_row(each: Input) -> tuple[str, ...]:
-    where = "drawn here" if each.mount is None else f"yours: {each.mount.source}"
-    return each.name, where, "", "", "", "", "", ""
+def _where(each: Input) -> str:
+    if each.mount is None:
+        return "drawn here"
+    return f"{'here' if each.name == 'data' else 'yours'}: {each.mount.source}"
+
+
+def _errors(artefact: dict[str, Any]) -> list[KitError]:
+    """Why sources cannot give it."""
+    found = (errors.from_wire(source.get("error") or "") for source in artefact["sources"])
+    return [error for error in found if error is not None]
 
 
 def _can_be_had(artefact: dict[str, Any]) -> bool:
     return any(source["state"] == "ok" for source in artefact["sources"])
 
 
-def _rows(artefact: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+def _rows(artefact: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    name = f"{artefact['part']}: {artefact['artefact']}"
     for source in artefact["sources"]:
-        size, rate, wait = source.get("bytes"), source.get("rate"), source.get("ms")
+        size, rate, wait = source["bytes"], source["rate"], source["ms"]
         yield (
-            artefact["artefact"],
+            name,
             source["source"],
-            source["state"],
-            str(source.get("files") or ""),
+            STATES.get(source["state"]) or source["state"].rpartition(".")[2].replace("-", " "),
+            str(source["files"] or ""),
             amounts.size(size) if size else "",
             f"{rate / 1e6:.1f}" if rate else "",
             f"{wait:.0f}" if wait else "",
-            (source.get("revision") or "")[:12],
+            source["revision"][:12],
         )
+        name = ""

@@ -68,8 +68,10 @@ class Call:
             pick_run=partial(runs.pick, workspace, fresh=bool(self.options.get("fresh"))),
         )
         open_engine = partial(environment.open_engine, self.settings, self.screen)
-        agreed = bool(self.options.get("yes"))
-        return Pipeline(self.settings, self.screen, made, workspace, open_engine, agreed)
+        return Pipeline(
+            self.settings, self.screen, made, workspace, open_engine,
+            agreed=bool(self.options.get("yes")), unsized=given.remote_parts(recipe, self.options),
+        )  # fmt: skip
 
 
 def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Cost:
     only_gets: bool
     """Nothing is computed: weights and data are brought here, no more."""
     unknown: bool
-    """Weights will be fetched of which the recipe does not say how large they are."""
+    """Weights will be fetched of which nobody has said how large they are."""
     trains: bool
 
     @property
@@ -61,14 +61,21 @@ class Cost:
 
 
 def check(
-    screen: Screen, plan: Plan, workspace: Workspace, stages: Sequence[Stage], *, agreed: bool
+    screen: Screen,
+    plan: Plan,
+    workspace: Workspace,
+    stages: Sequence[Stage],
+    *,
+    agreed: bool = False,
+    unsized: Collection[str] = (),
 ) -> None:
     """Say what ``stages`` take and which licences they accept; ask where it is much.
 
-    ``agreed``: the answer was given beforehand. Raises WorkspaceError ``too-little-disk``;
+    ``agreed``: the answer was given beforehand. ``unsized``: parts that the recipe's own numbers do
+    not speak of. Raises WorkspaceError ``too-little-disk``;
     Interrupted ``declined``; ConfigurationError ``needs-consent`` without a terminal to ask on.
     """
-    costs = cost(plan, workspace, stages)
+    costs = cost(plan, workspace, stages, unsized)
     free = shutil.disk_usage(workspace.root).free / GIB
     if free < costs.disk:
         raise WorkspaceError(
@@ -90,7 +97,9 @@ def check(
         raise Interrupted("declined")
 
 
-def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
+def cost(
+    plan: Plan, workspace: Workspace, stages: Sequence[Stage], unsized: Collection[str] = ()
+) -> Cost:
     """What ``stages`` take; of a download only what is not here yet."""
     needs = plan.recipe.needs
     fetched = [plan.downloads[stage.label] for stage in stages if stage.network]
@@ -103,7 +112,7 @@ def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
         memory=needs.memory_gib,
         minutes=needs.minutes,
         only_gets=only_gets,
-        unknown=not needs.download_gib and any(each.name != "data" for each in fetched),
+        unknown=not needs.download_gib and any(each.name in unsized for each in fetched),
         trains=any(stage.step == "train" for stage in stages),
     )
 

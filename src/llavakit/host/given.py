@@ -46,6 +46,12 @@ def apply(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     return recipes.parse(raw, origin=" ".join(f"--{part} {named[part]}" for part in named))
 
 
+def remote_parts(recipe: Recipe, options: Mapping[str, Any]) -> frozenset[str]:
+    """The parts that the options have put on a hub; ``recipe`` is what :func:`apply` made."""
+    remote = recipe.weights.remote()
+    return frozenset(part for part in PARTS if options.get(part) and part in remote)
+
+
 def _remote(part: str, where: str, old: object) -> dict[str, Any]:
     """A repository as an artefact; one that the recipe knows keeps what the recipe knows of it."""
     source = artefact.from_text(where)
