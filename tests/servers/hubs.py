@@ -154,7 +154,9 @@ class HuggingFaceHub:
         if commit not in self.commits:
             return self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         siblings = [self._sibling(name, data) for name, data in self.commits[commit].items()]
-        return _json({"id": repository, "sha": commit, "private": False, "siblings": siblings})
+        counts = {"downloads": 0, "likes": 0, "tags": []}
+        found = {"id": repository, "sha": commit, "private": False, "siblings": siblings}
+        return _json({**found, **counts})
 
     def _sibling(self, name: str, content: Content) -> dict[str, Any]:
         entry: dict[str, Any] = {"rfilename": name, "size": len(_bytes(content))}
