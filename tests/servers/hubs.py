@@ -169,7 +169,8 @@ class HuggingFaceHub:
     def _file(self, seen: Seen) -> Reply:
         repository, _, rest = unquote(seen.path).strip("/").partition("/resolve/")
         commit, _, name = rest.partition("/")
-        if self.token and seen.headers.get("authorization") != f"Bearer {self.token}":
+        given = {key.lower(): value for key, value in seen.headers.items()}
+        if self.token and given.get("authorization") != f"Bearer {self.token}":
             return self._error(401, "GatedRepo", "Access to this model is restricted.")
         content = self.commits.get(commit, {}).get(name)
         if repository != self.repository or content is None:
