@@ -57,6 +57,10 @@ def test_the_list_comes_at_once() -> None:
         (("train", "--recipe", "configs/recipes"), "ls configs/recipes"),
         (("train", "--set", "summary=2024-13-45"), "--set seed=3"),
         (("demo", "--lang", "de"), "en, zh"),
+        (("models", "--llm", "nowhere"), "modelscope:OWNER/NAME"),
+        (("models", "--vision", "hub:a/b"), "huggingface:OWNER/NAME"),
+        (("train", "--projector", "modelscope:a/b"), "a file that is there"),
+        (("models", "--llm", "configs"), "config.json"),
     ],
 )
 def test_a_mistake_is_answered_with_a_remedy(
@@ -88,6 +92,45 @@ def test_a_plan_shows_why_and_how_and_writes_nothing(tmp_path: Path) -> None:
     assert "docker run --rm " in stages["train"]["command"]
     assert "--network none" in stages["train"]["command"]
     assert not root.exists()
+
+
+def test_what_is_fetched_is_planned_with_a_network_and_without_secrets(tmp_path: Path) -> None:
+    recipe = ("--recipe", "tutorial", "--workspace", str(tmp_path / "w"))
+    done = invoke("models", *recipe, "--plan", "--json", **{"HF_TOKEN": "hf_s3cret"})
+    assert "s3cret" not in done.stdout + done.stderr
+    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
+    running = [label for label, stage in stages.items() if stage["action"] == "run"]
+    assert running == ["fetch-projector", "fetch-vision", "fetch-llm", "models"]
+    assert "--network none" in stages["models"]["command"]
+    assert "--network none" not in stages["fetch-llm"]["command"]
+    assert "--env HF_TOKEN " in stages["fetch-llm"]["command"]
+
+
+def test_much_is_not_begun_unasked(tmp_path: Path) -> None:
+    words = ("models", "--recipe", "tutorial", "--engine", "local", "--workspace", str(tmp_path))
+    done = invoke(*words, "--set", "needs.disk_gib=17")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert "by downloading you accept it" in done.stderr
+    assert "17.8 GB to download" in done.stderr
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_a_folder_of_the_user_s_is_mounted_for_whatever_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    words = ("train", "--plan", "--json", "--workspace", str(tmp_path / "w"))
+    done = invoke(*words, "--llm", str(tmp_path / "mine"))
+    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
+    for label in ("models", "train", "ask-after"):
+        assert f"source={tmp_path}/mine,target=/workspace/inputs/llm-" in stages[label]["command"]
+    assert "--llm inputs/llm-" in stages["models"]["command"]
+
+
+def test_nothing_is_asked_of_sources_where_all_is_drawn(tmp_path: Path) -> None:
+    done = invoke("models", "--recipe", "tiny", "--check", "--json", "--workspace", str(tmp_path))
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["here"]["llm"] == "drawn here"
 
 
 def test_runs_of_an_empty_workspace(tmp_path: Path) -> None:
