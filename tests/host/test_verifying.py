@@ -155,6 +155,22 @@ def test_files_of_the_user_s_are_hashed_where_they_are_and_never_moved(tmp_path:
     assert path.read_bytes() == b"other"
 
 
+def test_a_narrow_table_says_all_of_it(
+    fetched: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched.screen = Screen()
+    llm = fetched.plan.downloads["fetch-llm"].folder
+    (fetched.workspace.root / llm / "config.json").write_bytes(b"{ }")
+    with pytest.raises(StepError):
+        verifying.verify(fetched, fetched.screen)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    [changed] = [line for line in out.splitlines() if "changed" in line]
+    assert "config.json" in changed
+    for words in (str(llm), "model.safetensors", "3.0 MB", "ok, locked at", "ok, made here"):
+        assert words in out
+
+
 def test_hashes_that_nobody_knew_are_listed_by_part(fetched: Pipeline) -> None:
     found = verifying.first_use(fetched)
     assert set(found["llm"]) == set(CONTENT["llm"])

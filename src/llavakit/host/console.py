@@ -55,7 +55,7 @@ class Screen:
         self._err.print(Text(question, style="bold"), end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
 
-    def result(self, value: Any, *, table: Table | None = None, text: str = "") -> None:
+    def result(self, value: Any, *, table: RenderableType | None = None, text: str = "") -> None:
         """A command's result: JSON for programs, a table or lines for people."""
         if self.json_output:
             self._document = value

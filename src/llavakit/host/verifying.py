@@ -9,8 +9,12 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from rich.console import Group
+from rich.table import Table
 
 from llavakit.errors import StepError
 from llavakit.events import Event
@@ -54,11 +58,10 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
             checked = list(_hash_all(files, progress.show))
         drifted = [file for file in checked if file.state != "ok"]
         moved = [note for file in drifted if (note := _move_aside(file))]
-    columns = ("=file", "#size", "=sha256", "state")
     body = [{**asdict(file), "path": str(file.path), "aside": None} for file in checked]
     screen.result(
         {"files": body, "absent": absent, "moved": moved},
-        table=table(f"verified for {pipeline.plan.recipe.name}", columns, _rows(checked)),
+        table=Group(*_tables(checked)),
     )
     for note in moved:
         screen.say("moved aside", note)
@@ -66,6 +69,7 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
         raise StepError("drifted", count=len(drifted), why="\n".join(f.name for f in drifted))
     if absent:
         raise StepError("not-verified", what=", ".join(absent))
+    screen.say("verified", f"{len(checked)} files are what was locked")
     return 0
 
 
@@ -156,16 +160,17 @@ def _hash_all(files: list[Locked], show: Callable[[Event], None]) -> Iterator[Lo
         yield replace(file, state="ok" if hasher.hexdigest() == file.sha256 else "changed")
 
 
-def _rows(files: list[Locked]) -> Iterator[tuple[str, ...]]:
-    """A row for each folder, then one for each of its files."""
-    shown = ""
-    for file in files:
-        if file.folder != shown:
-            shown = file.folder
-            yield f"{shown}/", "", "", ""
-        name = file.name.removeprefix(f"{shown}/")
-        state = f"ok, {file.origin}" if file.state == "ok" else file.state
-        yield name, amounts.size(file.bytes), file.sha256[:12], state
+def _tables(files: list[Locked]) -> Iterator[Table]:
+    """One for each folder."""
+    columns = ("=file", "#size", "=sha256", "state")
+    for folder, inside in groupby(files, key=lambda file: file.folder):
+        yield table(folder, columns, [_row(file) for file in inside])
+
+
+def _row(file: Locked) -> tuple[str, ...]:
+    name = file.name.removeprefix(f"{file.folder}/")
+    state = f"ok, {file.origin}" if file.state == "ok" else file.state
+    return name, amounts.size(file.bytes), file.sha256[:12], state
 
 
 def _move_aside(file: Locked) -> str:
