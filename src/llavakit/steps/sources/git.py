@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ class Git:
         self.title = artefact.title(source)
         self._patience = patience
         self._lock = threading.Lock()
-        self._commits: dict[str, tempfile.TemporaryDirectory[str]] = {}
+        self._commits: dict[str, Path] = {}
 
     def list(self, patterns: Sequence[str]) -> Listing:
         """See :meth:`base.Remote.list`. Raises SourceError.
@@ -113,15 +115,15 @@ class Git:
         """A repository that has the commit, its folders and, of its files, the pointers."""
         with self._lock:
             if commit not in self._commits:
-                folder = tempfile.TemporaryDirectory(prefix="llavakit-git-")
-                where = Path(folder.name)
+                where = Path(tempfile.mkdtemp(prefix="llavakit-git-"))
+                weakref.finalize(self, shutil.rmtree, where, ignore_errors=True)
                 self._ask(where, "init", "--quiet", "--bare")
                 self._ask(
                     where, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head",
                     "--filter=blob:limit=4k", "--", "origin", commit,
                 )  # fmt: skip
-                self._commits[commit] = folder
-            return Path(self._commits[commit].name)
+                self._commits[commit] = where
+            return self._commits[commit]
 
     def _blobs(self, where: Path, commit: str, patterns: Sequence[str]) -> tuple[_Blob, ...]:
         tree = f"{commit}:{self._source.folder.strip('/')}"
