@@ -730,10 +730,13 @@ TABLE: dict[str, Entry] = {
     ),
     "step.drifted": Entry(
         Text(
-            "{count} of the files are not what was locked.",
+            "Of {total} files, {count} drifted from what was locked.",
             "Run `invoke models`: it gets exactly these again.",
         ),
-        Text("有 {count} 个文件与锁定的内容不符。", "运行 `invoke models`,只重新获取这些文件。"),
+        Text(
+            "{total} 个文件中有 {count} 个与锁定的内容不符。",
+            "运行 `invoke models`,只重新获取这些文件。",
+        ),
     ),
     "step.not-verified": Entry(
         Text("There is nothing to verify yet in {what}.", "Run `invoke models` first."),

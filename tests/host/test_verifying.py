@@ -122,7 +122,7 @@ def test_a_second_wrong_file_does_not_replace_the_first(fetched: Pipeline) -> No
         (folder / "m.bin").write_bytes(content)
         verified(fetched)
     assert (folder / "m.bin.wrong").read_bytes() == b"one"
-    assert (folder / "m.bin.wrong-2").read_bytes() == b"two"
+    assert (folder / "m.bin.2.wrong").read_bytes() == b"two"
 
 
 def test_what_was_made_here_is_kept_beside_its_folder(fetched: Pipeline) -> None:

@@ -29,6 +29,7 @@ from llavakit.host import (
 )
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline, system_error
+from llavakit.host.plan import Todo
 from llavakit.host.settings import KIT, Settings
 from llavakit.workspace import Workspace
 
@@ -102,7 +103,7 @@ def _step(name: str, call: Call) -> int:
         return 0
     before = verifying.first_use(pipeline)
     todos = pipeline.bring_up_to_date(TARGETS[name])
-    locked = _tell_first_use(call, before, verifying.first_use(pipeline))
+    locked = _tell_first_use(call, before, pipeline, todos)
     if name == "ask":
         answers, table = results.answers(pipeline.plan, pipeline.workspace)
         call.screen.result(answers, table=table)
@@ -121,14 +122,16 @@ def _step(name: str, call: Call) -> int:
 
 
 def _tell_first_use(
-    call: Call, before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
+    call: Call, before: Mapping[str, Mapping[str, str]], pipeline: Pipeline, todos: list[Todo]
 ) -> dict[str, dict[str, str]]:
     """Name the hashes that nobody knew before this command, a line each."""
+    fetched = {item.stage.label for item in todos if item.action == "run"}
     new = {}
-    for part, hashes in after.items():
-        new[part] = {name: sha for name, sha in hashes.items() if name not in before[part]}
-        for name, sha256 in sorted(new[part].items()):
-            call.screen.say(part, f"{name} sha256 {sha256} locked at first use")
+    for part, hashes in verifying.first_use(pipeline).items():
+        if f"fetch-{part}" in fetched:
+            new[part] = {name: sha for name, sha in hashes.items() if name not in before[part]}
+            for name, sha256 in sorted(new[part].items()):
+                call.screen.say(part, f"{name} sha256 {sha256} locked at first use")
     return {part: hashes for part, hashes in new.items() if hashes}
 
 

@@ -57,7 +57,7 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
         with screen.progress("verify") as progress:
             checked = list(_hash_all(files, progress.show))
         drifted = [file for file in checked if file.state != "ok"]
-        moved = [note for file in drifted if (note := _move_aside(file))]
+        moved = [note for file in drifted if (note := _move_aside(file, place.root))]
     body = [{**asdict(file), "path": str(file.path), "aside": None} for file in checked]
     screen.result(
         {"files": body, "absent": absent, "moved": moved},
@@ -66,7 +66,8 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
     for note in moved:
         screen.say("moved aside", note)
     if drifted:
-        raise StepError("drifted", count=len(drifted), why="\n".join(f.name for f in drifted))
+        why = "\n".join(f"{file.name}: {file.state}" for file in drifted)
+        raise StepError("drifted", count=len(drifted), total=len(checked), why=why)
     if absent:
         raise StepError("not-verified", what=", ".join(absent))
     screen.say("verified", f"{len(checked)} files are what was locked")
@@ -84,10 +85,11 @@ def first_use(pipeline: Pipeline) -> dict[str, dict[str, str]]:
 
 
 def _absent(pipeline: Pipeline) -> list[str]:
-    """The folders that hold nothing yet."""
+    """The folders that `invoke models` fills and that hold nothing yet."""
     made, root = pipeline.plan, pipeline.workspace.root
-    folders = [*(each.folder for each in made.downloads.values()), made.weights]
-    return [str(each) for each in folders if StepLock(root / each / "lock.json").read() is None]
+    wanted = (*made.stage("models").needs, "models")
+    locks = [made.stage(label).lock for label in wanted]
+    return [str(lock.parent) for lock in locks if StepLock(root / lock).read() is None]
 
 
 def _locked(pipeline: Pipeline) -> Iterator[Locked]:
@@ -173,13 +175,14 @@ def _row(file: Locked) -> tuple[str, ...]:
     return name, amounts.size(file.bytes), file.sha256[:12], state
 
 
-def _move_aside(file: Locked) -> str:
+def _move_aside(file: Locked, root: Path) -> str:
+    """Rename a changed file to ``NAME.wrong``; what became of it, or nothing."""
     if file.aside is None or file.state != "changed":
         return ""
     number, target = 1, file.aside.with_name(f"{file.aside.name}.wrong")
     while target.exists():
         number += 1
-        target = file.aside.with_name(f"{file.aside.name}.wrong-{number}")
+        target = file.aside.with_name(f"{file.aside.name}.{number}.wrong")
     target.parent.mkdir(parents=True, exist_ok=True)
     file.path.rename(target)
-    return f"{file.path} is now {target}"
+    return f"{file.name} is now {target.relative_to(root)}"
