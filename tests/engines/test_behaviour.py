@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -303,3 +305,27 @@ def test_a_job_with_a_network_has_one(bench):
     assert outcome.exit_code == 0
     if bench.engine.name == "docker":  # the local engine's is the host's own, whatever it is called
         assert lines == ["True"]
+
+
+def test_what_is_at_loopback_on_the_host_is_reached(bench):
+    """A proxy or a mirror of the host's own; only for a job that was given its address."""
+    code = """
+import os, socket
+host, port = os.environ["MIRROR"].removeprefix("http://").split(":")
+with socket.create_connection((host, int(port)), timeout=5) as connection:
+    print(connection.recv(5).decode())
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"hello")
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        lines, outcome = bench.run(code, network=True, env={"MIRROR": address})
+        assert (lines, outcome.exit_code) == (["hello"], 0)
+        thread.join(10)
