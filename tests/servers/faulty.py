@@ -1,21 +1,22 @@
 """A web server that serves files and misbehaves on purpose, one request at a time.
 
 Faults are queued for a path; each request takes the next one, and when none is left the server
-behaves. Every request is kept in ``seen``, with the bytes of the body that were sent.
+behaves. Every request is kept in ``seen``, with the bytes of the body that were sent. Asked for a
+whole address, as a proxy is, it answers for that host itself.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Fault:
     """How one answer goes wrong. Fields that are not set leave the answer alone."""
 
     status: int = 0
-    """Answer with this status and no content."""
+    """Answer with this status, and no content but ``body``."""
     drop_after: int = -1
     """Close the connection after so many bytes of the body."""
     stall_after: int = -1
@@ -45,6 +46,12 @@ class Fault:
     """Answer 302 to this address."""
     seconds: float = 0.0
     """Wait before answering."""
+    framing: str = "length"
+    """``chunked``, or ``close``: no length is announced."""
+    piece: int = CHUNK
+    """Bytes that are sent at once."""
+    pace: float = 0.0
+    """Seconds between pieces."""
 
 
 @dataclass
@@ -59,6 +66,10 @@ class Seen:
     """First byte of the file that was sent."""
     sent: int = 0
     """Bytes of the body that were handed to the system."""
+    target: str = ""
+    """As it stood in the request: a proxy is asked for a whole address."""
+    over: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    """Set when no more will be sent."""
 
 
 @dataclass
@@ -90,7 +101,7 @@ class FaultyServer:
         self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         if self.certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -113,8 +124,11 @@ class FaultyServer:
             self._faults[path] += faults * times
 
     def requests(self, path: str) -> list[Seen]:
-        """What was asked for ``path``."""
-        return [seen for seen in self.seen if seen.path == path]
+        """What was asked for ``path``; waits a little for answers that are still being sent."""
+        found = [seen for seen in self.seen if seen.path == path]
+        for seen in found:
+            seen.over.wait(0.5)
+        return found
 
     def __enter__(self) -> FaultyServer:
         self._thread.start()
@@ -146,6 +160,13 @@ class FaultyServer:
         return Reply(file=content) if isinstance(content, Path) else Reply(content)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up in mid-answer is what these tests are about."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
+            super().handle_error(request, client_address)
+
+
 def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -167,50 +188,61 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             split = urlsplit(self.path)
-            seen = Seen(self.command, split.path, dict(self.headers.items()))
+            seen = Seen(self.command, split.path, dict(self.headers.items()), target=self.path)
             seen.headers["query"] = split.query
             server.seen.append(seen)
             length = int(self.headers.get("Content-Length") or 0)
             content = self.rfile.read(length)
-            with contextlib.suppress(ConnectionError, TimeoutError, ssl.SSLError):
+            try:
                 self._reply(seen, server.next_fault(split.path), content)
+            except (ConnectionError, TimeoutError, ssl.SSLError):
+                self.close_connection = True
+            finally:
+                seen.over.set()
 
         def _reply(self, seen: Seen, fault: Fault, content: bytes) -> None:
             time.sleep(fault.seconds)
             if fault.redirect:
                 self._head(seen, 302, {"Location": fault.redirect, "Content-Length": "0"})
                 return
-            if fault.status:
+            if fault.status and fault.body is None:
                 self._head(seen, fault.status, {"Content-Length": "0", **fault.headers})
                 return
-            reply = Reply(fault.body) if fault.body is not None else server.find(seen, content)
+            reply = server.find(seen, content) if fault.body is None else Reply(fault.body)
+            reply = replace(reply, status=fault.status or reply.status)
             size = reply.file.stat().st_size if reply.file else len(reply.body)
-            start, end = self._range(size, fault, reply)
-            tag = hashlib.sha256(reply.body or str(reply.file).encode()).hexdigest()[:16]
-            headers = {"Content-Length": str(end - start), "ETag": f'"{tag}"', **reply.headers}
+            tag = _tag(reply)
+            start, end = self._range(size, fault, reply, tag)
+            headers = {"Content-Length": str(end - start), "ETag": tag, **reply.headers}
             status = reply.status
-            if start >= size > 0:
+            ranged = status == 200 and self._wants_range(fault, tag)
+            if ranged and start >= size:
                 self._head(seen, 416, {"Content-Length": "0", "Content-Range": f"bytes */{size}"})
                 return
-            if (start, end) != (0, size) or (status == 200 and self._wants_range(fault)):
+            if ranged:
                 status = 206
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
             headers.update(fault.headers)
             if fault.length >= 0:
                 headers["Content-Length"] = str(fault.length)
+            if fault.framing != "length":
+                del headers["Content-Length"]
+            if fault.framing == "chunked":
+                headers["Transfer-Encoding"] = "chunked"
             seen.start = start
             self._head(seen, status, headers)
             if self.command != "HEAD":
                 self._body(seen, fault, reply, start, end)
-            if fault.length >= 0:
+            if fault.length >= 0 or fault.framing == "close":
                 self.close_connection = True
 
-        def _wants_range(self, fault: Fault) -> bool:
-            return bool(self.headers.get("Range")) and not fault.ignore_range
+        def _wants_range(self, fault: Fault, tag: str) -> bool:
+            same = self.headers.get("If-Range") in (None, tag)
+            return bool(self.headers.get("Range")) and same and not fault.ignore_range
 
-        def _range(self, size: int, fault: Fault, reply: Reply) -> tuple[int, int]:
+        def _range(self, size: int, fault: Fault, reply: Reply, tag: str) -> tuple[int, int]:
             found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-            if not found or fault.ignore_range or reply.status != 200:
+            if not found or not self._wants_range(fault, tag) or reply.status != 200:
                 return 0, size
             last = int(found.group(2)) if found.group(2) else size - 1
             return int(found.group(1)), min(last + 1, size)
@@ -223,16 +255,24 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _body(self, seen: Seen, fault: Fault, reply: Reply, start: int, end: int) -> None:
-            for chunk in _chunks(reply, start, end):
-                for limit in (fault.drop_after, fault.stall_after):
-                    if 0 <= limit < seen.sent + len(chunk):
-                        chunk = chunk[: limit - seen.sent]
-                        self.wfile.write(chunk)
-                        seen.sent += len(chunk)
+            limits = [at for at in (fault.drop_after, fault.stall_after) if at >= 0]
+            for chunk in _chunks(reply, start, end, fault.piece):
+                for limit in limits:
+                    if limit < seen.sent + len(chunk):
+                        self._send(seen, fault, chunk[: limit - seen.sent])
                         self._go_wrong(fault)
                         return
+                self._send(seen, fault, chunk)
+                time.sleep(fault.pace)
+            if fault.framing == "chunked":
+                self.wfile.write(b"0\r\n\r\n")
+
+        def _send(self, seen: Seen, fault: Fault, chunk: bytes) -> None:
+            if fault.framing == "chunked":
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b"")
+            else:
                 self.wfile.write(chunk)
-                seen.sent += len(chunk)
+            seen.sent += len(chunk)
 
         def _go_wrong(self, fault: Fault) -> None:
             self.wfile.flush()
@@ -243,14 +283,24 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _chunks(reply: Reply, start: int, end: int) -> Iterator[bytes]:
+def _tag(reply: Reply) -> str:
+    """A strong ETag: other content has another."""
+    content = reply.body
+    if reply.file:
+        about = reply.file.stat()
+        content = f"{reply.file} {about.st_size} {about.st_mtime_ns}".encode()
+    return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+
+
+def _chunks(reply: Reply, start: int, end: int, piece: int) -> Iterator[bytes]:
     if reply.file is None:
-        yield reply.body[start:end]
+        for at in range(start, end, piece):
+            yield reply.body[at : min(at + piece, end)]
         return
     with reply.file.open("rb") as file:
         file.seek(start)
         left = end - start
-        while left and (chunk := file.read(min(CHUNK, left))):
+        while left and (chunk := file.read(min(piece, left))):
             left -= len(chunk)
             yield chunk
 

@@ -46,8 +46,8 @@ def explain(error: Exception, title: str, file: str, seconds: float = 30.0) -> S
     if isinstance(error, requests.HTTPError) and response is not None:
         return of_status(response.status_code, title, file)
     why = re.sub(r"\?[^\s'\")]*", "", str(error))
-    if isinstance(error, requests.exceptions.InvalidHeader | UnicodeError):
-        why = "a header has characters that cannot be sent"
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        why = "a header (the token?) or an address has characters that cannot be sent"
     for link in _links(error):
         for kinds, name in NAMES:
             if isinstance(link, kinds):

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.exceptions import InvalidHeader
 
 from llavakit.errors import SourceError
 from llavakit.steps.sources.answers import FOREIGN, check_status, explain, refuse_page, span
@@ -132,15 +133,20 @@ class Http:
     def _ask(
         self, method: str, file: RemoteFile, more: Mapping[str, str] | None = None
     ) -> requests.Response:
-        return self._session.request(
-            method,
-            file.address,
-            headers={"Accept-Encoding": "identity", **(more or {})},
-            auth=_Own(file.headers, self._session) if file.headers else None,
-            timeout=(self._patience.connect, self._patience.read),
-            allow_redirects=True,
-            stream=True,
-        )
+        try:
+            return self._session.request(
+                method,
+                file.address,
+                headers={"Accept-Encoding": "identity", **(more or {})},
+                auth=_Own(file.headers, self._session) if file.headers else None,
+                timeout=(self._patience.connect, self._patience.read),
+                allow_redirects=True,
+                stream=True,
+            )
+        except FOREIGN:
+            raise
+        except ValueError:  # from below requests, with the header's value in its text
+            raise InvalidHeader from None
 
 
 class _Own(AuthBase):
