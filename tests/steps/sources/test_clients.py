@@ -193,9 +193,10 @@ def hub(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Hub]:
-    with FaultyServer(tls=certificates) as server:
-        assert server.certificate
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.certificate))
+    # ModelScope's client speaks HTTPS only; certificates take their time.
+    with FaultyServer(tls=certificates if request.param == MODELSCOPE else None) as server:
+        if server.certificate:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.certificate))
         monkeypatch.setenv("NO_PROXY", "localhost")
         folder = tmp_path / "part"
         folder.mkdir()

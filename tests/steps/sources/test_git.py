@@ -155,6 +155,20 @@ def test_a_file_system_is_no_source(host: GitHost, client: Client) -> None:
     assert refused(lambda: git.list(["*"])).name == "unreachable"
 
 
+def test_certificates_are_those_of_the_other_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    (tmp_path / "secure").mkdir()
+    with FaultyServer(tls=tmp_path) as server:
+        host = GitHost(server, tmp_path / "secure", {"w.bin": LARGE})
+        git = Git(artefact.Git(hub="git", address=host.url, revision="main"), QUICK)
+        assert refused(lambda: git.list(["*"])).name == "unreachable"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.certificate))
+        (file,) = git.list(["*"]).files
+        assert git.fetch(file, tmp_path / "p", Counter()) == sha256(LARGE)
+
+
 def test_no_configuration_of_the_users_counts(
     host: GitHost, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

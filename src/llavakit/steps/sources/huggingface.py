@@ -96,18 +96,16 @@ class HuggingFace:
         why = str(error)
         if isinstance(error, GatedRepoError):
             return SourceError("gated", source=self.title, why=why)
-        # Without permission a private repository and none at all get the same answer.
-        if isinstance(error, RepositoryNotFoundError | HFValidationError):
-            what = self._source.repository
-            return SourceError("missing", source=self.title, what=what, why=why)
         if isinstance(error, RevisionNotFoundError):
             what = f"revision {self._source.revision}"
             return SourceError("missing", source=self.title, what=what, why=why)
         response = error.response if isinstance(error, HfHubHTTPError) else None
         status = response.status_code if response is not None else 0
-        if status in (401, 403):
+        if status == 403:
             return SourceError("gated", source=self.title, why=why)
-        if status == 404:
+        # A private repository and none at all get the same answer, a 401, from who may not see it.
+        unknown = isinstance(error, RepositoryNotFoundError | HFValidationError)
+        if unknown or status in (401, 404):
             what = self._source.repository
             return SourceError("missing", source=self.title, what=what, why=why)
         return SourceError("server", source=self.title, file=WHAT, status=status, why=why)
