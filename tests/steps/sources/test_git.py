@@ -198,9 +198,7 @@ def test_a_repository_cannot_send_git_lfs_to_a_shell_or_a_file(
     assert time.monotonic() - began < 20
 
 
-def test_passwords_are_in_no_message_and_no_file(
-    host: GitHost, client: Client, tmp_path: Path
-) -> None:
+def test_passwords_are_in_no_message(host: GitHost, client: Client) -> None:
     address = host.url.replace("://", "://me:secret@")
     host.server.fault(host.refs_path, Fault(status=503), times=4)
     error = refused(lambda: client(address=address).list(["*"]))
@@ -247,6 +245,30 @@ def test_the_large_files_server_fails(
     (file,) = client().list(["w.bin"]).files
     host.server.fault(host.batch_path, fault, times=10)
     assert refused(lambda: client().fetch(file, tmp_path / "p", Counter())).name == name
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (Fault(status=503), "server"),
+        (Fault(status=403), "gated"),
+        (Fault(drop_after=60), "broken"),
+        (Fault(stall_after=60), "stalled"),
+    ],
+    ids=["503", "403", "drop", "stall"],
+)
+def test_a_plain_file_fails(
+    host: GitHost, client: Client, tmp_path: Path, fault: Fault, name: str
+) -> None:
+    git, part = client(), tmp_path / "p"
+    (file,) = git.list(["tokenizer.json"]).files
+    asked = "/team/model.git/git-upload-pack"
+    host.server.fault(asked, fault, times=10)
+    assert refused(lambda: git.fetch(file, part, Counter())).name == name
+    assert not [path for path in tmp_path.iterdir() if path.name != "host"]
+    host.server._faults.clear()
+    host.server.fault(asked, Fault(status=503))
+    assert git.fetch(file, part, Counter()) == sha256(b"t" * 50_000)
 
 
 def test_a_beginning_of_something_else_is_thrown_away(client: Client, tmp_path: Path) -> None:

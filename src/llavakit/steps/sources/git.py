@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,11 +80,15 @@ class Git:
     def _plain(self, place: Workplace, file: RemoteFile, blob: str, meter: Meter) -> str:
         """git brings a plain file whole or not at all, and vouches for it by the commit."""
         place.part.unlink(missing_ok=True)
-        with place.part.open("wb") as out:
-            ended = place.git("cat-file", "blob", blob, out=out)
-        if ended.status:
-            place.part.unlink()
-            raise self._failed(ended, file.name, file.name)
+        for count in range(1, self._patience.tries + 1):
+            try:
+                self._write(place, file, blob)
+                break
+            except SourceError as error:
+                if error.name not in git_errors.PASSING or count == self._patience.tries:
+                    raise
+                meter.note(f"{file.name}: {error.name}; trying again.")
+                time.sleep(self._patience.backoff * 2.0**count)
         hasher, size = hashlib.sha256(), 0
         with place.part.open("rb") as found:
             while piece := found.read(1 << 20):
@@ -94,6 +99,17 @@ class Git:
                 size += len(piece)
         meter.add(size)
         return hasher.hexdigest()
+
+    def _write(self, place: Workplace, file: RemoteFile, blob: str) -> None:
+        with place.part.open("wb") as out:
+            ended = place.git("cat-file", "blob", blob, out=out)
+        if not ended.status:
+            return
+        place.part.unlink()
+        seconds = self._patience.read
+        if ended.quiet:
+            raise SourceError("stalled", source=self.title, file=file.name, seconds=round(seconds))
+        raise git_errors.explain(ended.said, self.title, file.name, file.name, seconds)
 
     def _resolve(self) -> str:
         """The commit that the revision stands for now."""
@@ -178,15 +194,16 @@ class Git:
         env = git_process.environment({"remote.origin.url": self._source.address})
         ended = git_process.run(argv, env, where, patience=self._patience.answer, data=data)
         if ended.status:
-            raise self._failed(ended, WHAT, f"{self._source.revision} {self._source.folder}")
+            raise self._unlisted(ended)
         return ended.out
 
-    def _failed(self, ended: git_process.Ended, file: str, what: str) -> SourceError:
+    def _unlisted(self, ended: git_process.Ended) -> SourceError:
         seconds = self._patience.answer
         if ended.quiet:
             why = f"no answer within {seconds:.0f} s"
-            return SourceError("unreachable", source=self.title, file=file, why=why)
-        error = git_errors.explain(ended.said, self.title, file, what.strip(), seconds)
-        if file == WHAT and error.name in ("broken", "stalled"):
-            return SourceError("unreachable", source=self.title, file=file, why=error.why)
+            return SourceError("unreachable", source=self.title, file=WHAT, why=why)
+        what = f"{self._source.revision} {self._source.folder}".strip()
+        error = git_errors.explain(ended.said, self.title, WHAT, what, seconds)
+        if error.name in ("broken", "stalled"):
+            return SourceError("unreachable", source=self.title, file=WHAT, why=error.why)
         return error
