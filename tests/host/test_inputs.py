@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 from host.recipes import given, remote
 
 from llavakit.errors import WeightsError
-from llavakit.host import plan
+from llavakit.host import chat, plan, recording, results
 from llavakit.host.commands import ALL
 from llavakit.host.plan import Plan, Stage, todo
 from llavakit.host.settings import KIT
@@ -164,3 +166,29 @@ def test_what_is_not_there_is_refused_by_name(tmp_path: Path, part: str) -> None
     assert caught.value.id == "weights.no-path"
     assert f"--{part}" in caught.value.remedy()
     assert str(tmp_path) in caught.value.what()
+
+
+def test_a_record_says_what_was_used_not_where_it_lay(tmp_path: Path) -> None:
+    body = json.dumps(recording._recipe(make(given(tmp_path))))
+    assert str(tmp_path) not in body
+    assert "projector.pth" in body
+    fetched = recording._recipe(make(remote("llm", "data")))
+    assert fetched["data"]["folder"] is None
+
+
+def test_a_conversation_reads_the_user_s_weights_too(tmp_path: Path) -> None:
+    made = make(given(tmp_path, "llm", "projector"))
+    pipeline = SimpleNamespace(plan=made)
+    stage = chat._stage(pipeline, made.tuned, PurePosixPath("cache/x.png"))  # type: ignore[arg-type]
+    assert [mount.source.name for mount in stage.mounts] == ["llm"]
+
+
+def test_hashes_of_linked_weights_are_among_the_artefacts(tmp_path: Path) -> None:
+    made = make(given(tmp_path / "mine", "llm"))
+    pretend(made, tmp_path, "models")
+    lock = StepLock(tmp_path / made.stage("models").lock)
+    linked = {"llm/model.safetensors": "0" * 64}
+    files = [lock.path.parent / "models.bin"]
+    lock.write("models", made.stage("models").key, files, linked=linked)
+    found = results.collect(made, Workspace(tmp_path))
+    assert recording._inside(made, "models", found) == {**lock.hashes(), **linked}
