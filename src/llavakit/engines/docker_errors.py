@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from docker.errors import APIError, ImageNotFound
 
 from llavakit.errors import EngineError
@@ -26,11 +28,11 @@ NO_ANSWER: tuple[tuple[str, str], ...] = (
 )
 """The same for what the SDK says when it could not ask."""
 
-UNKNOWN: dict[str, object] = dict.fromkeys(("address", "image", "gpus", "job", "path"), "?")
+UNKNOWN: dict[str, Any] = dict.fromkeys(("address", "image", "gpus", "job", "path"), "?")
 """Every message can be filled in, whatever the caller knew."""
 
 
-def translate(error: Exception, **params: object) -> EngineError:
+def translate(error: Exception, **params: Any) -> EngineError:
     """The EngineError for what the SDK raised; ``request-failed`` for a text that is not known.
 
     ``params`` fill the messages' placeholders: address, image, gpus, job, path.

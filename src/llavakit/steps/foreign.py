@@ -22,7 +22,8 @@ VISION_PREFIX = "vision_model."
 INDEX = "model.safetensors.index.json"
 Keep = Callable[[str], bool]
 Put = Callable[[Path, Path], object]
-NOT_TAKEN = (".bin", ".bin.index.json", ".py", ".pth", ".pt", "lock.json", ".journal.json")
+NOT_TAKEN = (".bin", ".bin.index.json", ".py", ".pth", ".pt", "lock.json", ".journal.json",
+             ".wrong")  # fmt: skip
 
 
 def take_model(source: Path, target: Path, types: tuple[str, ...], *, keep: Keep, put: Put) -> None:

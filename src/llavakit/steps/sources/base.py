@@ -76,7 +76,8 @@ class Remote(Protocol):
         What is in ``part`` already is from an earlier try at the same content and is gone on from.
         Whatever goes wrong, ``part`` holds nothing but a beginning of the file, or is not there.
         Raises SourceError: those of :meth:`list`, and ``broken``, ``stalled``, ``empty``,
-        ``pointer``, ``wrong-length``.
+        ``pointer``, ``wrong-length``; ``wrong-bytes`` where the client compares by itself, as
+        git-lfs does.
         """
         ...
 

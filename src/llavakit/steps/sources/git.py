@@ -19,7 +19,7 @@ from llavakit.steps.sources import git_errors, git_process
 from llavakit.steps.sources.answers import LARGEST_POINTER, POINTER
 from llavakit.steps.sources.base import Listing, Meter, RemoteFile, matches
 from llavakit.steps.sources.git_lfs import bring
-from llavakit.steps.sources.git_place import Patience, Workplace
+from llavakit.steps.sources.git_place import Patience, Workplace, packed
 
 WHAT = "its list of files"
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -189,10 +189,15 @@ class Git:
         return RemoteFile(blob.name, size, sha256, address=address, version=version)
 
     def _ask(self, where: Path, *args: str, data: bytes = b"") -> bytes:
-        """What git prints. Its whole time is limited: it is to answer, not to bring files."""
+        """What git prints. Its time is limited, unless it brings something all the while: a server
+        that knows no partial fetches sends every file with its list.
+        """
         argv = [git_process.program("git", self.title), *args]
         env = git_process.environment({"remote.origin.url": self._source.address})
-        ended = git_process.run(argv, env, where, patience=self._patience.answer, data=data)
+        ended = git_process.run(
+            argv, env, where,
+            patience=self._patience.answer, data=data, sign=lambda: packed(where),
+        )  # fmt: skip
         if ended.status:
             raise self._unlisted(ended)
         return ended.out

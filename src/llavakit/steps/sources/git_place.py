@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -99,11 +100,9 @@ class Workplace:
         """Run git here; it is stopped when nothing was written for as long as patience lasts."""
         argv = [git_process.program("git", self.title), *args]
 
-        def grown() -> int:
-            return sum(size_of(path) for path in self._folder.rglob("tmp_pack_*"))
-
         env, patience = self._environment({}), self.patience.read
-        return git_process.run(argv, env, self._folder, patience=patience, sign=grown, out=out)
+        sign = partial(packed, self._folder)
+        return git_process.run(argv, env, self._folder, patience=patience, sign=sign, out=out)
 
     def smudge(self, file: RemoteFile, watch: Callable[[], int]) -> git_process.Ended:
         """Run git-lfs for one file, which it puts into its storage."""
@@ -134,6 +133,11 @@ class Workplace:
         slow = {"http.lowSpeedLimit": "1", "http.lowSpeedTime": str(round(self.patience.read))}
         env = git_process.environment({**self._settings, **slow, **more})
         return {**env, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self._at_hand / "objects")}
+
+
+def packed(folder: Path) -> int:
+    """Bytes that have come of what git fetches in ``folder`` now."""
+    return sum(size_of(path) for path in folder.rglob("tmp_pack_*"))
 
 
 def size_of(path: Path) -> int:
