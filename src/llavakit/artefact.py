@@ -115,14 +115,16 @@ def folder_name(artefact: Artefact) -> str:
 
 
 def title(source: Source) -> str:
-    """A source in a few words: ``ModelScope OWNER/NAME@master``."""
-    if isinstance(source, ModelScope):
-        return f"ModelScope {source.repository}@{source.revision}"
-    if isinstance(source, HuggingFace):
-        return f"Hugging Face {source.repository}@{source.revision}"
-    if isinstance(source, Git):
-        return f"git {source.address}@{source.revision[:12]}"
-    return f"https {source.address}"
+    """A source in a few words: ``ModelScope OWNER/NAME@master``; commits by their beginnings."""
+    if isinstance(source, Web):
+        text = source.address
+    elif isinstance(source, Git):
+        place = source.address.partition("://")[2].removesuffix(".git")
+        text = f"git {place}@{source.revision}"
+    else:
+        hub = "ModelScope" if isinstance(source, ModelScope) else "Hugging Face"
+        text = f"{hub} {source.repository}@{source.revision}"
+    return re.sub(r"[0-9a-f]{40,64}", lambda found: found[0][:8], text)
 
 
 _WHERE = re.compile(

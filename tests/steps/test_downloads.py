@@ -59,7 +59,7 @@ def test_what_is_not_known_is_locked_when_it_is_first_had(ask, servers):
         assert (ask.folder / name).read_bytes() == content
         assert lock(ask)["files"][name]["sha256"] == sha256(content)
     assert lock(ask)["facts"]["first_use"] == ["images/a.png"]
-    assert set(lock(ask)["facts"]["origin"].values()) == {f"https {servers[0].url}/x"}
+    assert set(lock(ask)["facts"]["origin"].values()) == {f"{servers[0].url}/x"}
     notes = [event["text"] for event in ask.bench.events() if event["kind"] == "note"]
     assert [text for text in notes if sha256(FILES["images/a.png"]) in text]
     assert {path.name for path in ask.folder.parent.iterdir()} == {"sample-1"}, "no part stays"
@@ -81,8 +81,8 @@ def test_wrong_bytes_are_thrown_away_and_the_next_source_is_asked(ask, servers):
     assert ask(sha256=known).rc == 0
     assert (ask.folder / "images/a.png").read_bytes() == FILES["images/a.png"]
     origin = lock(ask)["facts"]["origin"]
-    assert origin["images/a.png"] == f"https {servers[1].url}/x"
-    assert origin["conversations.json"] == f"https {servers[0].url}/x"
+    assert origin["images/a.png"] == f"{servers[1].url}/x"
+    assert origin["conversations.json"] == f"{servers[0].url}/x"
 
 
 def test_with_no_source_left_every_cause_is_told_and_nothing_wrong_is_kept(ask, servers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,7 +9,7 @@ from llavakit import errors, locks
 from llavakit.errors import Interrupted, KitError, SourceError, StepError
 from llavakit.events import EventReader
 from llavakit.host import amounts, results
-from llavakit.host.console import Screen, table
+from llavakit.host.console import Screen
 from llavakit.host.follow import follow
 from llavakit.host.inputs import Input
 from llavakit.host.pipeline import Pipeline, disk_errors
@@ -26,8 +25,7 @@ STATES = {
     "source.no-files": "has none of the files",
     "source.no-tool": "git or git-lfs is missing here",
 }
-"""What the step says of a source, in a few words; the sentence stands below the table."""
-COLUMNS = ("artefact", "source", "state", "#files", "#size", "#MB/s", "#ms", "=revision")
+"""What the step says of a source, in a few words; the sentence stands below."""
 
 
 def check(pipeline: Pipeline, screen: Screen) -> int:
@@ -37,20 +35,16 @@ def check(pipeline: Pipeline, screen: Screen) -> int:
     """
     here = {each.name: _where(each) for each in pipeline.plan.inputs if not each.download}
     if not pipeline.plan.downloads:
-        screen.result(
-            {"sources": [], "here": here}, table=table("sources", COLUMNS[:2], here.items())
-        )
+        screen.result({"sources": [], "here": here}, text=_text([], here))
         screen.say("sources", "nothing of this recipe comes from elsewhere")
         return 0
     artefacts = _ask(pipeline, screen)["artefacts"]
-    rows = [row for artefact in artefacts for row in _rows(artefact)]
-    rows += [(part, where, *[""] * 6) for part, where in here.items()]
     body = [
         {"artefact": artefact["artefact"], "part": artefact["part"], **source}
         for artefact in artefacts
         for source in artefact["sources"]
     ]
-    screen.result({"sources": body, "here": here}, table=table("sources", COLUMNS, rows))
+    screen.result({"sources": body, "here": here}, text=_text(artefacts, here))
     lacking = [each for each in artefacts if not _can_be_had(each)]
     for artefact in artefacts:
         for error in _errors(artefact) if artefact not in lacking else ():
@@ -109,18 +103,26 @@ def _can_be_had(artefact: dict[str, Any]) -> bool:
     return any(source["state"] == "ok" for source in artefact["sources"])
 
 
-def _rows(artefact: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    name = f"{artefact['part']}: {artefact['artefact']}"
-    for source in artefact["sources"]:
-        size, rate, wait = source["bytes"], source["rate"], source["ms"]
-        yield (
-            name,
-            source["source"],
-            STATES.get(source["state"]) or source["state"].rpartition(".")[2].replace("-", " "),
-            str(source["files"] or ""),
-            amounts.size(size) if size else "",
-            f"{rate / 1e6:.1f}" if rate else "",
-            f"{wait:.0f}" if wait else "",
-            source["revision"][:12],
-        )
-        name = ""
+def _text(artefacts: list[dict[str, Any]], here: dict[str, str]) -> str:
+    """A line for each artefact, two for each of its sources."""
+    lines = []
+    for artefact in artefacts:
+        lines.append(f"{artefact['part']}: {artefact['artefact']}")
+        for source in artefact["sources"]:
+            lines += [f"  {source['source']}", f"      {_state(source)}"]
+    return "\n".join([*lines, *(f"{part}: {where}" for part, where in here.items())])
+
+
+def _state(source: dict[str, Any]) -> str:
+    """``ok: 3 files, 1.7 GB, 45.1 MB/s, answers in 110 ms, at 1a2b3c4d``."""
+    state = source["state"]
+    words = STATES.get(state) or state.rpartition(".")[2].replace("-", " ")
+    facts = [
+        f"{source['files']} files" if source["files"] else "",
+        amounts.size(source["bytes"]) if source["bytes"] else "",
+        f"{source['rate'] / 1e6:.1f} MB/s" if source["rate"] else "",
+        f"answers in {source['ms']:.0f} ms" if source["ms"] else "",
+        f"at {source['revision'][:8]}" if source["revision"] else "",
+    ]
+    said = ", ".join(fact for fact in facts if fact)
+    return f"{words}: {said}" if said else words

@@ -45,7 +45,7 @@ def explain(error: Exception, title: str, file: str, seconds: float = 30.0) -> S
     response = getattr(error, "response", None)
     if isinstance(error, requests.HTTPError) and response is not None:
         return of_status(response.status_code, title, file)
-    why = re.sub(r"\?[^\s'\")]*", "", str(error))
+    why = _plain(str(error))
     if isinstance(error, requests.exceptions.InvalidHeader):
         why = "a header (the token?) or an address has characters that cannot be sent"
     for link in _links(error):
@@ -55,6 +55,14 @@ def explain(error: Exception, title: str, file: str, seconds: float = 30.0) -> S
                     return stalled(seconds, title, file)
                 return SourceError(name, source=title, file=file, why=why)
     return SourceError("broken", source=title, file=file, why=why)
+
+
+def _plain(text: str) -> str:
+    """What happened, without the objects that it happened to and without queries."""
+    text = re.sub(r"\?[^\s'\")]*", "", text)
+    text = re.sub(r"<[^<>]* object at 0x[0-9a-f]+>(: |, )?", "", text)
+    inner = re.search(r"Caused by \w+\([\"']?(.*?)[\"']?\)\)", text)
+    return inner[1] if inner else text
 
 
 def _links(error: BaseException) -> list[BaseException]:

@@ -106,6 +106,6 @@ class HuggingFace:
         # A private repository and none at all get the same answer, a 401, from who may not see it.
         unknown = isinstance(error, RepositoryNotFoundError | HFValidationError)
         if unknown or status in (401, 404):
-            what = self._source.repository
+            what = "such repository, or none that you may see"
             return SourceError("missing", source=self.title, what=what, why=why)
         return SourceError("server", source=self.title, file=WHAT, status=status, why=why)

@@ -27,6 +27,7 @@ from llavakit.errors import SourceError
 from llavakit.steps.sources import http
 from llavakit.steps.sources.base import Listing, Meter, RemoteFile, matches
 
+NO_SUCH = "such repository or revision"
 WHAT = "its list of files"
 Entries = list[dict[str, Any]]
 LOG = logging.getLogger("llavakit.modelscope")
@@ -112,8 +113,9 @@ class ModelScope:
                     repository, revision, recursive=True, use_cookies=cookies, headers=None
                 )
             except RequestError as error:
-                what = f"{repository}@{revision}"
-                raise SourceError("missing", source=self.title, what=what, why=str(error)) from None
+                raise SourceError(
+                    "missing", source=self.title, what=NO_SUCH, why=str(error)
+                ) from None
         return files
 
     @contextlib.contextmanager
@@ -136,8 +138,7 @@ class ModelScope:
         if status in (401, 403):
             return SourceError("gated", source=self.title, why=why)
         if status == 404:
-            what = f"{self._source.repository}@{self._source.revision}"
-            return SourceError("missing", source=self.title, what=what, why=why)
+            return SourceError("missing", source=self.title, what=NO_SUCH, why=why)
         return SourceError("server", source=self.title, file=WHAT, status=status, why=why)
 
 
