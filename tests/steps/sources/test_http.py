@@ -750,5 +750,5 @@ def test_signed_queries_are_not_shown(bench: Bench) -> None:
         taken.bind(("127.0.0.1", 0))
         bench.of(address=f"http://127.0.0.1:{taken.getsockname()[1]}/w.bin?Signature=secret")
         error = bench.fails("unreachable", kept=None)
-    assert "/w.bin" in error.why
+    assert "refused" in error.why
     assert "secret" not in error.to_wire()
