@@ -8,17 +8,22 @@ that were locked when the artefact was first had.
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from llavakit.errors import ConfigurationError
-from llavakit.locks import digest
+from llavakit.locks import LOCK, digest
 from llavakit.schema import AS_TUPLE, Part, Sha256, Text, Texts
 
 Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-Address = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+Address = Annotated[str, Field(pattern=r"^https?://[^\s?#@/]+(/[^\s?#]*)?$")]
+"""Without a login: it would stand in recipes, locks and logs. Tokens have their variables."""
+JOURNAL = ".journal.json"
+"""What the fetch step keeps beside the files until all are there."""
+CODE = (".py", ".pyc", ".so", ".sh", ".dll", ".exe")
+ASIDE = ".wrong"
+"""The end of a name that a file was moved aside to."""
 
 
 class ModelScope(Part):
@@ -83,11 +88,8 @@ class Artefact(Part):
     @classmethod
     def _inside(cls, files: tuple[str, ...]) -> tuple[str, ...]:
         for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or str(path) != name:
-                raise ValueError(f"{name} is not a plain relative path")
-            if path.suffix in (".py", ".so", ".sh"):
-                raise ValueError(f"{name} would be code, which is never fetched")
+            if not may_be_fetched(name):
+                raise ValueError(f"{name} is no plain relative path, or would be code")
         return files
 
 
@@ -102,6 +104,14 @@ def identity(artefact: Artefact) -> str:
         return digest(["files", {name: artefact.sha256[name] for name in plain}])
     sources = sorted(digest(source.model_dump(mode="json")) for source in artefact.sources)
     return digest(["sources", sorted(artefact.files), artefact.sha256, sources])
+
+
+def may_be_fetched(name: str) -> bool:
+    """Whether a file may have this name: inside the folder, none of the kit's own, no code."""
+    parts = name.split("/")
+    plain = all(part not in ("", ".", "..") for part in parts) and name.isprintable()
+    own = name in (LOCK, JOURNAL) or name.endswith(ASIDE)
+    return plain and "\\" not in name and not own and not name.endswith(CODE)
 
 
 def is_pattern(name: str) -> bool:

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 VERSION = 1
+LOCK = "lock.json"
+"""The lock's name in a folder that is locked as a whole."""
 
 
 def digest(value: object) -> str:

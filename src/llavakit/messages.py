@@ -523,6 +523,16 @@ TABLE: dict[str, Entry] = {
             "请指定当时的版本;或删除 {lock},重新锁定现在的文件。",
         ),
     ),
+    "source.mixed": Entry(
+        Text(
+            "{source} cannot show that its {file} belongs to what {others} gave.",
+            "Run the same command again when {others} answers, or remove {folder} first.",
+        ),
+        Text(
+            "{source} 无法证明它的 {file} 与 {others} 已提供的文件属于同一版本。",
+            "等 {others} 恢复后再运行同一命令,或先删除 {folder}。",
+        ),
+    ),
     "source.stalled": Entry(
         Text(
             "{source} stopped sending {file}: nothing for {seconds} s, again and again.",

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from servers.faulty import Fault, FaultyServer
+from servers.hubs import HuggingFaceHub
 
 from llavakit.locks import write_json
 
@@ -35,16 +36,19 @@ def ask(bench, servers):
     """Run the step for an artefact of both servers."""
     here = bench()
 
-    def run(start=False, **changes):
+    def write(**changes):
         sources = [{"hub": "https", "address": f"{server.url}/x"} for server in servers]
         download = {"name": "sample", "sources": sources, "files": list(FILES), **changes}
         recipe = here.json("runs/r/recipe.json")
         recipe["data"] |= {"folder": None, "download": download}
         write_json(here.root / "runs/r/recipe.json", recipe)
+
+    def run(start=False, **changes):
+        write(**changes)
         call = here.start if start else here.step
         return call("fetch", "--part", "data", "--out", OUT)
 
-    run.bench = here
+    run.bench, run.write = here, write
     run.folder = here.root / OUT
     return run
 
@@ -171,6 +175,102 @@ def test_two_that_fetch_the_same_do_not_mix(ask, servers):
         child.kill()
     assert done.returncode == 1
     assert "workspace.busy" in done.stdout.splitlines()[-1]
+
+
+@pytest.fixture
+def hub(ask, servers):
+    """A hub on the first server, as the first of two sources."""
+    made = HuggingFaceHub(servers[0], {}, lfs=frozenset({"a.safetensors", "b.safetensors"}))
+    more = {"HF_ENDPOINT": servers[0].url, "HF_HUB_OFFLINE": "0"}
+    plain = ask.bench.env
+    ask.bench.env = lambda: {**plain(), **more}
+    made.sources = [{"hub": "huggingface", "repository": "team/model"},
+                    {"hub": "https", "address": f"{servers[1].url}/x"}]  # fmt: skip
+    return made
+
+
+def both(version):
+    return {name: f"{name} {version}".encode() * 9 for name in
+            ("config.json", "a.safetensors", "b.safetensors")}  # fmt: skip
+
+
+def patterns(hub):
+    return {"sources": hub.sources[:1], "files": ["*.json", "*.safetensors"]}
+
+
+def test_a_branch_that_moves_halfway_is_never_mixed(ask, hub):
+    hub.move(both(1))
+    hub.server.fault(hub.file_path("b.safetensors"), Fault(status=404))
+    assert ask(**patterns(hub)).error.id == "source.none-left"
+    assert (ask.folder / "a.safetensors").exists()
+    hub.move(both(2))
+    assert ask(**patterns(hub)).rc == 0
+    for name, content in both(2).items():
+        assert (ask.folder / name).read_bytes() == content, name
+        assert lock(ask)["files"][name]["sha256"] == sha256(content)
+
+
+def test_a_second_source_adds_only_what_is_known_to_belong(ask, hub, servers):
+    hub.move(both(1))
+    for name, content in both(2).items():
+        servers[1].files[f"/x/{name}"] = content
+    hub.server.fault(hub.file_path("config.json"), Fault(status=404))
+    names = list(both(1))
+    done = ask(sources=hub.sources, files=names)
+    assert done.error.id == "source.none-left"
+    assert "source.mixed" in [cause.id for cause in done.error.causes]
+    assert not (ask.folder / "config.json").exists()
+    assert ask(sources=hub.sources, files=names).rc == 0, "the first source answers again"
+    assert (ask.folder / "config.json").read_bytes() == both(1)["config.json"]
+
+
+def test_names_that_a_hub_must_not_use_are_left_out(ask, hub):
+    bad = ["../evil.json", "lock.json", ".journal.json", "x/../../evil.json", "back\\slash.json"]
+    hub.move({**both(1), **dict.fromkeys(bad, b"{}"), "run.py": b"raise"})
+    assert ask(**{**patterns(hub), "files": ["*.json", "*/*.json", "*.safetensors", "run.*"]}).rc
+    assert ask(**patterns(hub)).rc == 0
+    assert set(lock(ask)["files"]) == set(both(1))
+    names = {path.name for path in ask.bench.root.rglob("*")}
+    assert not names & {"evil.json", "back\\slash.json", "run.py"}
+
+
+def test_a_repository_that_is_half_uploaded_is_not_locked(ask, hub):
+    hub.move({"config.json": b"{}"})
+    done = ask(**patterns(hub))
+    assert [cause.id for cause in done.error.causes] == ["source.no-files"]
+    assert "*.safetensors" in done.error.causes[0].what()
+    hub.move(both(1))
+    assert ask(**patterns(hub)).rc == 0
+    assert set(lock(ask)["files"]) == set(both(1))
+
+
+def test_one_more_mirror_or_hash_does_not_fetch_anything_again(ask, hub, servers):
+    hub.move(both(1))
+    assert ask(**patterns(hub)).rc == 0
+    before = len(hub.server.seen)
+    for number, change in enumerate((
+        {"sources": hub.sources},
+        {"sources": hub.sources, "sha256": {"a.safetensors": sha256(both(1)["a.safetensors"])}},
+    )):  # fmt: skip
+        ask.write(**{**patterns(hub), **change})
+        name = f"data/downloads/sample-new{number}"
+        assert ask.bench.step("fetch", "--part", "data", "--out", name).rc == 0
+        out = ask.bench.root / name
+        assert (out / "a.safetensors").read_bytes() == both(1)["a.safetensors"]
+        assert set(json.loads((out / "lock.json").read_text())["files"]) == set(both(1))
+    assert len(hub.server.seen) == before
+
+
+def test_what_is_half_fetched_moves_with_the_recipe(ask, hub):
+    hub.move(both(1))
+    hub.server.fault(hub.file_path("b.safetensors"), Fault(drop_after=50), *[Fault(status=503)] * 9)
+    assert ask(**patterns(hub)).error.id == "source.none-left"
+    ask.write(**{**patterns(hub), "sources": hub.sources})
+    hub.server._faults.clear()
+    assert ask.bench.step("fetch", "--part", "data", "--out", "data/downloads/sample-new").rc == 0
+    asked = hub.server.requests(hub.file_path("b.safetensors"))
+    assert asked[-1].start == 50
+    assert not ask.folder.exists()
 
 
 def wait_for(found):

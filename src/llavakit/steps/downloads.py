@@ -2,34 +2,29 @@
 
 The folder ``NAME-KEY`` holds whole, checked files only; a file on its way lies in
 ``.NAME-KEY.parts`` beside it, under a name that says which content it is a beginning of. When all
-are there, ``lock.json`` says so. What a file must be is decided in this order: the sha256 that the
-recipe knows, the one locked when the artefact was first had, what the first source that answered
-says of itself.
+are there, ``lock.json`` says so.
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from llavakit.artefact import Artefact, Git, Source, is_pattern
+from llavakit.artefact import Artefact, Git, Source, is_pattern, may_be_fetched
 from llavakit.errors import KitError, SourceError, WorkspaceError
-from llavakit.locks import StepLock, digest
-from llavakit.steps import outputs
+from llavakit.locks import digest
+from llavakit.steps import outputs, parallel
 from llavakit.steps.common import Job
+from llavakit.steps.ledger import Ledger
 from llavakit.steps.meter import DownloadMeter
 from llavakit.steps.sources import registry
-from llavakit.steps.sources.base import Listing, Meter, Remote, RemoteFile
+from llavakit.steps.sources.base import Listing, Meter, Remote, RemoteFile, matches
 
 WORKERS = 4
 """Files at a time."""
-JOURNAL = ".journal.json"
 SPARE_BYTES = 64 << 20
 """Room that is left on the disk beside what is fetched."""
 
@@ -42,7 +37,8 @@ def bring(artefact: Artefact, folder: Path, job: Job) -> None:
     """
     with outputs.claimed(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _Fetching(artefact, folder, job).run()
+        ledger = Ledger(artefact, folder, job.step, job.key)
+        _Fetching(artefact, folder, job, ledger).run()
 
 
 @dataclass
@@ -50,46 +46,33 @@ class _Fetching:
     artefact: Artefact
     folder: Path
     job: Job
-    done: dict[str, str] = field(default_factory=dict)
-    """sha256 of the files that are in the folder, by name."""
-    origin: dict[str, str] = field(default_factory=dict)
-    """Which source gave which file."""
-    revisions: dict[str, str] = field(default_factory=dict)
+    ledger: Ledger
     causes: list[KitError] = field(default_factory=list)
-    stated: dict[str, str] = field(default_factory=dict)
-    """sha256 by name, as the first source that answered says them."""
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.lock = StepLock(self.folder / outputs.LOCK)
-        self.journal = StepLock(self.folder / JOURNAL)
         self.parts = self.folder.with_name(f".{self.folder.name}.parts")
-        self.locked = dict(self.lock.hashes())
-        facts = (self.lock.read() or self.journal.read() or {}).get("facts", {})
-        self.origin.update(facts.get("origin", {}))
-        self.revisions.update(facts.get("revisions", {}))
 
     def run(self) -> None:
-        known = {**self.artefact.sha256, **self.locked}
-        there = {**self.journal.intact(), **self.lock.intact()}
-        self.done = {name: hash_ for name, hash_ in there.items()
-                     if known.get(name, hash_) == hash_}  # fmt: skip
-        if self.done:
-            self.job.events.emit("note", text=f"{len(self.done)} files are here already")
+        if self.ledger.done:
+            self._note(f"{len(self.ledger.done)} files are here already")
         wanted = self._wanted()
         for source in self.artefact.sources:
-            if wanted is not None and wanted <= set(self.done):
+            if wanted is not None and wanted <= set(self.ledger.done):
                 break
             wanted = self._try(source, wanted)
-        missing = sorted((wanted or set(self.artefact.files)) - set(self.done))
+        missing = sorted((wanted or set(self.artefact.files)) - set(self.ledger.done))
         if missing:
             raise self._failure(missing)
-        self._finish()
+        for name in self.ledger.finish():
+            self._note(f"locked at first use: {name} sha256 {self.ledger.done[name]}")
+        if self.parts.exists():
+            outputs.remove(self.parts)
 
     def _wanted(self) -> set[str] | None:
         """The names of the files; None while only a source can tell what a pattern stands for."""
-        if self.locked:
-            return set(self.locked)
+        if self.ledger.locked:
+            return set(self.ledger.locked)
         if any(is_pattern(name) for name in self.artefact.files):
             return None
         return set(self.artefact.files)
@@ -97,17 +80,16 @@ class _Fetching:
     def _try(self, source: Source, wanted: set[str] | None) -> set[str] | None:
         """Fetch from one source whatever is missing; the names that are wanted by now."""
         remote = registry.of(source)
-        patterns = self.artefact.files if wanted is None else sorted(wanted - set(self.done))
+        patterns = self.artefact.files if wanted is None else sorted(wanted)
         try:
-            listing = remote.list(patterns)
+            listing = _plain(remote.list(patterns))
+            if wanted is None:
+                _check_complete(remote, listing, patterns)
         except SourceError as error:
             self._failed(error)
             return wanted
-        if listing.revision:
-            self.revisions[remote.title] = listing.revision
-        for file in listing.files:
-            if file.sha256:
-                self.stated.setdefault(file.name, file.sha256)
+        for name in self.ledger.hear(remote.title, listing):
+            self._note(f"{name} is another one at {remote.title} now; fetching it anew")
         wanted = wanted or {file.name for file in listing.files}
         fetching = self._acceptable(remote, listing, wanted)
         if fetching:
@@ -117,14 +99,22 @@ class _Fetching:
     def _acceptable(self, remote: Remote, listing: Listing, wanted: set[str]) -> list[RemoteFile]:
         """What is still missing and may be right, the smallest first."""
         found = {file.name: file for file in listing.files}
-        missing = wanted - set(self.done)
+        missing = wanted - set(self.ledger.done)
         for name in sorted(missing - set(found)):
             self._failed(SourceError("missing", source=remote.title, what=name))
+        others = sorted(self.ledger.others(remote.title))
         files = []
         for name in sorted(missing & set(found)):
-            file = found[name]
-            if file.sha256 and file.sha256 != self._expected(name):
+            file, expected = found[name], self.ledger.expected(name)
+            if file.sha256 and expected and file.sha256 != expected:
                 self._failed(self._wrong(remote, name, file.sha256))
+            elif others and not expected:
+                self._failed(
+                    SourceError(
+                        "mixed", source=remote.title, file=name, others=", ".join(others),
+                        folder=self.folder.as_posix(),
+                    )
+                )  # fmt: skip
             else:
                 files.append(file)
         return sorted(files, key=lambda file: file.bytes or 0)
@@ -133,23 +123,25 @@ class _Fetching:
         sizes = [file.bytes for file in files]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         self.parts.mkdir(exist_ok=True)
-        self._check_room(sum(size or 0 for size in sizes))
-        self.job.events.emit("note", text=f"{self.artefact.name} from {remote.title}")
+        self._check_room(remote, files)
+        self._note(f"{self.artefact.name} from {remote.title}")
         meter = DownloadMeter(self.job.events, total, self.artefact.name)
         try:
-            in_parallel([partial(self._fetch, remote, file, meter) for file in files], workers)
+            parallel.run([partial(self._fetch, remote, file, meter) for file in files], workers)
         finally:
             meter.close()
 
     def _fetch(self, remote: Remote, file: RemoteFile, meter: Meter) -> None:
+        part = self._part(remote, file)
         try:
-            self._keep(remote, file, self._checked(remote, file, meter))
+            found = self._checked(remote, file, part, meter)
+            self.ledger.keep(file.name, part, found, remote.title)
         except SourceError as error:
             self._failed(error)
 
-    def _checked(self, remote: Remote, file: RemoteFile, meter: Meter) -> str:
+    def _checked(self, remote: Remote, file: RemoteFile, part: Path, meter: Meter) -> str:
         """Fetch into the part and compare; nothing wrong stays. Returns the sha256."""
-        part, expected = self._part(remote, file), self._expected(file.name)
+        expected = self.ledger.expected(file.name)
         resumed = part.exists() and part.stat().st_size > 0
         found = remote.fetch(file, part, meter)
         if expected in ("", found):
@@ -165,35 +157,20 @@ class _Fetching:
             part.unlink()
         raise self._wrong(remote, file.name, found)
 
-    def _keep(self, remote: Remote, file: RemoteFile, found: str) -> None:
-        target = self.folder / file.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self._guard:
-            self._part(remote, file).replace(target)
-            self.done[file.name] = found
-            self.origin[file.name] = remote.title
-            self._write(self.journal)
-
-    def _expected(self, name: str) -> str:
-        """The sha256 that ``name`` must have; empty when nobody knows one."""
-        for hashes in (self.artefact.sha256, self.locked, self.stated):
-            if name in hashes:
-                return hashes[name]
-        return ""
-
     def _part(self, remote: Remote, file: RemoteFile) -> Path:
         """One name for one content: beginnings of different files never mix."""
-        content = self._expected(file.name) or digest([remote.title, file.version, file.bytes])
+        unknown = [remote.title, file.version, file.bytes]
+        content = self.ledger.expected(file.name) or digest(unknown)
         return self.parts / f"{file.name.replace('/', '__')}.{content[:8]}"
 
     def _wrong(self, remote: Remote, name: str, found: str) -> SourceError:
-        if name in self.locked and name not in self.artefact.sha256:
+        if name in self.ledger.locked and name not in self.artefact.sha256:
             lock = self.folder.as_posix()
             return SourceError("moved", source=remote.title, file=name, lock=lock)
+        wanted = self.ledger.expected(name)[:12]
         return SourceError(
-            "wrong-bytes",
-            source=remote.title, file=name, found=found[:12], wanted=self._expected(name)[:12],
-        )  # fmt: skip
+            "wrong-bytes", source=remote.title, file=name, found=found[:12], wanted=wanted
+        )
 
     def _failed(self, error: SourceError) -> None:
         """Remember what a source said, once a kind; the user reads it when no source is left."""
@@ -201,7 +178,7 @@ class _Fetching:
             kinds = {(known.id, known.params.get("source")) for known in self.causes}
             if (error.id, error.params.get("source")) not in kinds:
                 self.causes.append(error)
-                self.job.events.emit("note", text=error.what())
+                self._note(error.what())
 
     def _failure(self, missing: list[str]) -> SourceError:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -210,64 +187,34 @@ class _Fetching:
             artefact=self.artefact.name, file=f"{missing[0]}{more}", causes=self.causes,
         )  # fmt: skip
 
-    def _check_room(self, needed: int) -> None:
-        had = sum(path.stat().st_size for path in self.parts.rglob("*") if path.is_file())
+    def _check_room(self, remote: Remote, files: list[RemoteFile]) -> None:
+        parts = [self._part(remote, file) for file in files]
+        had = sum(part.stat().st_size for part in parts if part.is_file())
+        needed = sum(file.bytes or 0 for file in files) - had + SPARE_BYTES
         free = shutil.disk_usage(self.folder).free
-        if free < needed - had + SPARE_BYTES:
-            need = f"{(needed - had + SPARE_BYTES) / 2**30:.2f}"
+        if free < needed:
             raise WorkspaceError(
-                "too-little-disk", folder=self.folder, need=need, free=f"{free / 2**30:.2f}"
-            )
+                "too-little-disk",
+                folder=self.folder, need=f"{needed / 2**30:.2f}", free=f"{free / 2**30:.2f}",
+            )  # fmt: skip
 
-    def _write(self, lock: StepLock) -> None:
-        known = {self.folder / name: hash_ for name, hash_ in self.done.items()}
-        first = sorted(set(self.done) - set(self.artefact.sha256))
-        lock.write(
-            self.job.step, self.job.key, known,
-            known=known, first_use=first, origin=self.origin, revisions=self.revisions,
-        )  # fmt: skip
-
-    def _finish(self) -> None:
-        self._write(self.lock)
-        self.journal.path.unlink(missing_ok=True)
-        if self.parts.exists():
-            outputs.remove(self.parts)
-        first = [name for name in self.done if name not in {**self.artefact.sha256, **self.locked}]
-        for name in sorted(first):
-            text = f"locked at first use: {name} sha256 {self.done[name]}"
-            self.job.events.emit("note", text=text)
+    def _note(self, text: str) -> None:
+        self.job.events.emit("note", text=text)
 
 
-def in_parallel(tasks: Iterable[Callable[[], None]], workers: int) -> None:
-    """Run ``tasks`` in threads; the first exception of any is raised once all have stopped.
+def _plain(listing: Listing) -> Listing:
+    """Without what no artefact may hold, whatever its source lists."""
+    files = tuple(file for file in listing.files if may_be_fetched(file.name))
+    return Listing(files, listing.revision)
 
-    The threads are daemons: a job that is told to stop must not wait for a silent server.
+
+def _check_complete(
+    remote: Remote, listing: Listing, patterns: tuple[str, ...] | list[str]
+) -> None:
+    """Every pattern must stand for something: a repository may be half uploaded.
+
+    Raises SourceError ``no-files``.
     """
-    waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    errors: list[BaseException] = []
-    for task in tasks:
-        waiting.put(task)
-
-    def work() -> None:
-        with contextlib.suppress(queue.Empty):
-            while not errors:
-                task = waiting.get_nowait()
-                try:
-                    task()
-                except BaseException as error:  # handed to the caller below
-                    errors.append(error)
-
-    count = max(1, min(workers, waiting.qsize()))
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
-    if errors:
-        raise errors[0]
-
-
-def hashes(folder: Path) -> Mapping[str, str]:
-    """sha256 by name of what was downloaded to ``folder``."""
-    return StepLock(folder / outputs.LOCK).hashes()
+    for pattern in patterns:
+        if not any(matches(file.name, [pattern]) for file in listing.files):
+            raise SourceError("no-files", source=remote.title, wanted=pattern)

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from llavakit import locks
 from llavakit.errors import WorkspaceError
 from llavakit.locks import StepLock, write_json
 from llavakit.steps.common import Job
 
-LOCK = "lock.json"
+LOCK = locks.LOCK
 
 
 @contextlib.contextmanager
