@@ -169,6 +169,23 @@ def test_certificates_are_those_of_the_other_sources(
         assert git.fetch(file, tmp_path / "p", Counter()) == sha256(LARGE)
 
 
+def test_certificates_by_a_path_from_where_the_job_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secure").mkdir()
+    (tmp_path / "inputs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with FaultyServer(tls=tmp_path) as server:
+        assert server.certificate is not None
+        server.certificate.rename("inputs/ca.pem")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "inputs/ca.pem")
+        host = GitHost(server, tmp_path / "secure", {"w.bin": LARGE}, {"a.json": b"a" * 5000})
+        git = Git(artefact.Git(hub="git", address=host.url, revision="main"), QUICK)
+        for file in git.list(["*"]).files:
+            data = LARGE if file.sha256 else b"a" * 5000
+            assert git.fetch(file, Path("p"), Counter()) == sha256(data)
+
+
 def test_no_configuration_of_the_users_counts(
     host: GitHost, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,10 +215,44 @@ def test_a_repository_cannot_send_git_lfs_to_a_shell_or_a_file(
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize(
+    "said", ["fetchexclude = *", "fetchinclude = nothing", "skipdownloaderrors = true"]
+)
+def test_a_repository_cannot_tell_git_lfs_to_bring_nothing(
+    host: GitHost, client: Client, tmp_path: Path, said: str
+) -> None:
+    host.move({}, {".lfsconfig": f"[lfs]\n\t{said}\n".encode()})
+    (file,) = client().list(["w.bin"]).files
+    assert client().fetch(file, tmp_path / "p", Counter()) == sha256(LARGE)
+
+
+def test_errors_of_the_large_files_server_are_errors_whatever_a_repository_says(
+    host: GitHost, client: Client, tmp_path: Path
+) -> None:
+    host.move({}, {".lfsconfig": b"[lfs]\n\tskipdownloaderrors = true\n"})
+    host.missing_objects = True
+    (file,) = client().list(["w.bin"]).files
+    assert refused(lambda: client().fetch(file, tmp_path / "p", Counter())).name == "missing"
+
+
+def test_a_git_lfs_that_succeeds_without_a_file(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = client().list(["w.bin"]).files
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git-lfs").write_text("#!/bin/sh\ncat > /dev/null\n")
+    (tmp_path / "bin" / "git-lfs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    error = refused(lambda: client().fetch(file, tmp_path / "p", Counter()))
+    assert error.name == "broken" and "brought nothing" in error.why
+
+
 def test_passwords_are_in_no_message(host: GitHost, client: Client) -> None:
+    git = client()
     address = host.url.replace("://", "://me:secret@")
+    object.__setattr__(git._source, "address", address)
     host.server.fault(host.refs_path, Fault(status=503), times=4)
-    error = refused(lambda: client(address=address).list(["*"]))
+    error = refused(lambda: git.list(["*"]))
     assert error.name == "server" and "secret" not in error.why
 
 

@@ -99,6 +99,9 @@ def _try(place: Workplace, file: RemoteFile, meter: Meter) -> str:
         place.take_up()
     done = place.storage / "objects" / sha256[:2] / sha256[2:4] / sha256
     if not ended.status:
+        if not done.is_file():
+            why = "git-lfs says that it succeeded, and brought nothing"
+            raise SourceError("broken", source=place.title, file=file.name, why=why)
         done.replace(place.part)
         return sha256
     if ended.quiet:

@@ -112,6 +112,10 @@ class Workplace:
             {
                 "lfs.storage": str(self.storage),
                 "lfs.basictransfersonly": "true",
+                # A repository's .lfsconfig may ask for nothing, and for success without a file.
+                "lfs.fetchexclude": "",
+                "lfs.fetchinclude": "",
+                "lfs.skipdownloaderrors": "false",
                 "lfs.transfer.maxretries": "1",
                 "lfs.activitytimeout": seconds,
                 "lfs.dialtimeout": seconds,

@@ -42,7 +42,7 @@ def environment(config: Mapping[str, str]) -> dict[str, str]:
 
     Nobody is asked for a password; neither the user's nor the system's configuration counts, no
     hook runs, nothing but HTTP(S) is spoken. Proxies, ``.netrc`` and certificates are as for the
-    other sources.
+    other sources; a relative path to these is relative to the folder that we work in.
     """
     plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     settings = {
@@ -65,7 +65,7 @@ def environment(config: Mapping[str, str]) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
-        **({"GIT_SSL_CAINFO": certificates} if certificates else {}),
+        **({"GIT_SSL_CAINFO": str(Path(certificates).absolute())} if certificates else {}),
         "GIT_CONFIG_COUNT": str(len(settings)),
         **{f"GIT_CONFIG_KEY_{number}": key for number, (key, _) in numbered.items()},
         **{f"GIT_CONFIG_VALUE_{number}": value for number, (_, value) in numbered.items()},
