@@ -159,8 +159,9 @@ def test_one_request_brings_a_file(bench: Bench) -> None:
 @pytest.mark.parametrize("known", [{}, {"bytes": None}, {"bytes": None, "sha256": SHA256}])
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 def test_any_framing_whatever_is_known(bench: Bench, known: dict[str, Any], framing: str) -> None:
-    bench.of(**known).fault(Fault(framing=framing)).right()
-    assert len(bench.asked) == 1
+    bench.of(**known).fault(Fault(framing=framing), Fault(framing=framing)).right()
+    unknown = known == {"bytes": None} and framing == "close"
+    assert len(bench.asked) == (2 if unknown else 1)
 
 
 def test_a_folder_of_the_file_is_made(bench: Bench) -> None:
@@ -248,6 +249,22 @@ def test_slow_but_steady_is_no_stall(bench: Bench) -> None:
     bench.serve(CONTENT[:20_000]).of(bytes=20_000).fault(Fault(piece=1000, pace=0.04))
     bench.right(CONTENT[:20_000])
     assert len(bench.asked) == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_what_is_slow_but_steady_is_a_stall_of_a_large_file(bench: Bench, known: bool) -> None:
+    bench.patience = replace(QUICK, large=5000, least_of_large=20_000)
+    bench.of(bytes=len(CONTENT) if known else None)
+    bench.fault(*[Fault(piece=1000, pace=0.04, framing="chunked")] * 3)
+    with pytest.raises(SourceError, match="stopped sending"):
+        bench.fetch()
+    assert len(bench.asked) == 3
+
+
+def test_a_large_file_comes_at_ten_kilobytes_a_second_at_least() -> None:
+    usual = http.Patience()
+    assert usual.large == 10_000_000
+    assert usual.least_of_large / usual.window == 10_000
 
 
 def test_a_server_that_is_not_there(bench: Bench) -> None:
@@ -423,6 +440,41 @@ def test_a_file_of_another_length(bench: Bench, size: int, framing: str) -> None
 def test_a_hash_does_not_excuse_other_bytes(bench: Bench, size: int) -> None:
     bench.serve((CONTENT + CONTENT)[:size]).of(sha256=SHA256)
     bench.fails("wrong-length", kept=None)
+
+
+CUT = Fault(framing="close", drop_after=100_000)
+UNSAID = Fault(framing="close")
+
+
+@pytest.mark.parametrize("faults", [(CUT, UNSAID), (UNSAID, CUT)])
+def test_an_end_that_nothing_vouches_for_is_compared(bench: Bench, faults: Any) -> None:
+    error = bench.of(bytes=None).fault(*faults).fails("broken", kept=None)
+    assert "100000" in error.why and "300000" in error.why
+    assert bench.asked == [None, None]
+    assert any("compare" in note for note in bench.meter.notes)
+
+
+def test_the_same_length_of_other_bytes_is_not_the_same(bench: Bench) -> None:
+    other = Fault(framing="close", body=CONTENT[::-1])
+    bench.of(bytes=None).fault(other, UNSAID).fails("broken", kept=None)
+
+
+def test_a_length_the_second_time_is_enough(bench: Bench) -> None:
+    bench.of(bytes=None).fault(CUT).right()
+    assert bench.asked == [None, None]
+
+
+def test_a_second_transfer_may_break_off(bench: Bench) -> None:
+    bench.of(bytes=None).fault(UNSAID, Fault(framing="chunked", drop_after=5000)).right()
+    assert bench.asked == [None, None, "bytes=5000-"]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_range_of_an_unknown_whole_does_not_vouch_for_its_end(bench: Bench, framing: str) -> None:
+    said = {"Content-Range": "bytes 1000-99999/*"}
+    part = Fault(status=206, body=CONTENT[1000:100_000], headers=said, framing=framing)
+    bench.of(bytes=None).had(CONTENT[:1000]).fault(part).right()
+    assert bench.asked == ["bytes=1000-", None]
 
 
 def test_more_announced_than_there_is_and_nobody_knows(bench: Bench) -> None:

@@ -29,6 +29,8 @@ class Part:
         """The ETag of the content that this is a beginning of."""
         self.doubted = False
         """Whether an answer that did not fit was met with a new start already."""
+        self.ended: tuple[int, str] | None = None
+        """Length and sha256 of an earlier transfer whose end nothing vouched for."""
 
     def __enter__(self) -> Part:
         try:

@@ -28,6 +28,10 @@ class Patience:
     window: float = 60.0
     least: int = 16 * 1024
     """Fewer bytes than this in a window are no better than none."""
+    large: int = 10_000_000
+    """Bytes: a file of more than this would take days at ``least``, and months if it is 16 GB."""
+    least_of_large: int = 600_000
+    """As ``least``, of large files: 10 kB/s."""
     tries: int = 5
     """In a row, without one byte that was not there before."""
     most: int = 200
@@ -100,7 +104,7 @@ class Transfer:
                 return True  # more may be announced, and never come
             if most is not None and self.part.size > most:
                 raise answers.wrong_length(self.part.size, self.title, self.file)
-        return self._is_done(total)
+        return self._is_done(total) if self._is_framed(response, total) else self._is_same()
 
     def _begin(
         self, pieces: Iterator[bytes], response: requests.Response, total: int | None
@@ -137,6 +141,31 @@ class Transfer:
             raise Again(answers.wrong_length(self.part.size, self.title, self.file))
         raise Again(SourceError("broken", source=self.title, file=self.file.name))
 
+    def _is_framed(self, response: requests.Response, total: int | None) -> bool:
+        """Whether anything tells a file's end from a connection's."""
+        if self.file.bytes is not None or self.file.sha256 is not None or total is not None:
+            return True
+        headers = response.headers
+        coded = headers.get("Transfer-Encoding", "").lower() == "chunked"
+        return response.status_code != 206 and (coded or "Content-Length" in headers)
+
+    def _is_same(self) -> bool:
+        """Whether a second transfer ended where the first one did, with the same bytes."""
+        now, before = (self.part.size, self.part.sha256), self.part.ended
+        if now == before:
+            return True
+        name = self.file.name
+        why = f"the server does not say how long it is, and sent {now[0]} bytes"
+        if before is not None:
+            why = f"{why}, {before[0]} the time before: not the same"
+        error = SourceError("broken", source=self.title, file=name, why=why)
+        self.part.ended = now
+        self.part.start_over()
+        if before is not None:
+            raise error
+        self.meter.note(f"{name}: its length is not told; fetched once more, to compare.")
+        raise Again(error)
+
     def _doubt(self, response: requests.Response) -> None:
         """An answer that does not fit what is there: start over, but not twice."""
         said = f"from byte {self.part.size}: {response.headers.get('Content-Range')}"
@@ -159,6 +188,10 @@ class Transfer:
             count += len(piece)
             seconds = time.monotonic() - since
             if seconds >= self.patience.window:
-                if count < self.patience.least:
+                if count < self._least():
                     raise Again(answers.stalled(seconds, self.title, self.file.name), slow=True)
                 since, count = time.monotonic(), 0
+
+    def _least(self) -> int:
+        size = max(self.file.bytes or 0, self.part.total or 0, self.part.size)
+        return self.patience.least_of_large if size > self.patience.large else self.patience.least
