@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,13 +50,25 @@ def tensors(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise WeightsError("missing", folder=path.parent, why=f"no {path.name}") from None
     except Exception as error:  # torch raises RuntimeError, UnpicklingError and others here
-        raise WeightsError("unsafe", file=path, why=str(error)[:500]) from None
+        raise WeightsError("unsafe", file=path, why=_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """What was wrong with a file, without torch's advice to unpickle it all the same."""
+    said = str(error)
+    if "weights_only" not in said:
+        return said[:500]
+    refused = re.search(r"[Uu]nsupported class (?:<class ')?([\w.]+)", said)
+    return "it holds more than tensors" + (f": {refused[1]}" if refused else "")
 
 
 def _load(path: Path) -> Any:
     import torch
     from safetensors.torch import load_file
 
+    # torch unpacks those of its first versions, links and all, before it looks at what they hold.
+    if tarfile.is_tarfile(path):
+        raise ValueError("it is a tar archive, which is unpacked to be read")
     if path.suffix == ".safetensors":
         return load_file(path)
     is_zip = zipfile.is_zipfile(path)
