@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import tarfile
 from collections import OrderedDict
 from functools import partial
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from llavakit.errors import WeightsError
 from llavakit.steps import foreign, weights
@@ -184,3 +185,160 @@ def test_code_in_a_checkpoints_counters_is_refused_and_not_run(tmp_path, monkeyp
     assert error.id == "weights.unsafe"
     assert "posix.mkdir" in error.why
     assert not (tmp_path / "evil-was-here").exists()
+
+
+@pytest.mark.parametrize("kind", [".gz", ""])
+def test_a_tar_is_not_unpacked(tmp_path, kind):
+    path = tmp_path / "projector.pth"
+    with tarfile.open(path, "w:gz" if kind else "w") as archive:
+        link = tarfile.TarInfo("storages")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "elsewhere")
+        archive.addfile(link)
+    error = refused(lambda: weights.tensors(path))
+    assert error.id == "weights.unsafe"
+    assert "tar archive" in error.why
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda value, path: path.write_bytes(pickle.dumps(value, 2)),
+        lambda value, path: torch.save(value, path, _use_new_zipfile_serialization=False),
+    ],
+    ids=["plain", "legacy"],
+)
+def test_what_was_refused_is_named_and_no_advice_is_given(tmp_path, write):
+    write({"x": Evil()}, tmp_path / "projector.pth")
+    error = refused(lambda: weights.tensors(tmp_path / "projector.pth"))
+    assert error.why == "it holds more than tensors: posix.mkdir"
+
+
+# An index names the files that Transformers reads
+
+
+def as_shards(folder, *names):
+    """The folder's tensors in files of these names, and an index over them."""
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    where = {}
+    for number, name in enumerate(names):
+        part = {key: state[key] for key in list(state)[number :: len(names)]}
+        if (folder / name).parent.is_dir():
+            save_file(part, folder / name, metadata={"format": "pt"})
+        where.update(dict.fromkeys(part, name))
+    index = {"metadata": {}, "weight_map": where}
+    (folder / foreign.INDEX).write_text(json.dumps(index))
+    return where
+
+
+def test_shards_that_an_index_names_are_taken(source, tmp_path):
+    folder = source("llm")
+    as_shards(folder, "model-1.safetensors", "model-2.safetensors")
+    taken = take(folder, tmp_path / "t")
+    assert {"model-1.safetensors", "model-2.safetensors", foreign.INDEX} <= taken
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evil.bin", "evil.pt", "../evil.safetensors", "sub/evil.safetensors", "/tmp/evil.safetensors",
+     "..", "", "..\\evil.safetensors", 5, None],
+)  # fmt: skip
+@pytest.mark.parametrize("whole", [True, False], ids=["beside a whole file", "alone"])
+def test_an_index_that_names_other_files_is_refused(source, tmp_path, name, whole):
+    folder = source("llm")
+    (folder / "sub").mkdir()
+    for path in ("evil.bin", "evil.pt", "sub/evil.safetensors", "../evil.safetensors"):
+        shutil.copyfile(folder / "model.safetensors", folder / path)
+    if not whole:
+        (folder / "model.safetensors").unlink()
+    index = folder / foreign.INDEX
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": name}}))
+    error = refused(lambda: take(folder, tmp_path / "t"))
+    assert error.id == "weights.torn"
+    assert str(index) in error.what()
+    assert repr(name) in error.why
+
+
+def test_a_torn_shard_is_named(source, tmp_path):
+    folder = source("llm")
+    as_shards(folder, "model-1.safetensors", "model-2.safetensors")
+    (folder / "model-2.safetensors").write_bytes(b"\x08")
+    error = refused(lambda: take(folder, tmp_path / "t"))
+    assert error.id == "weights.torn"
+    assert "model-2.safetensors" in error.what()
+
+
+def test_an_index_without_files_is_refused(source, tmp_path):
+    folder = source("llm")
+    (folder / "model.safetensors").unlink()
+    (folder / foreign.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {}}))
+    assert refused(lambda: take(folder, tmp_path / "t")).id == "weights.torn"
+
+
+@pytest.mark.parametrize("name", ["../pytorch_model.bin", "projector.pth", "sub/a.bin"])
+def test_an_index_of_pickles_that_names_other_files_is_refused(source, tmp_path, name):
+    folder = source("llm")
+    as_pickles(folder, 3)
+    (folder / foreign.PICKLE_INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
+    error = refused(lambda: take(folder, tmp_path / "t"))
+    assert error.id == "weights.torn"
+    assert foreign.PICKLE_INDEX in error.what()
+
+
+# Only two names make Transformers pass over the pickles
+
+
+STRAY = ["consolidated.safetensors", "adapter_model.safetensors",
+         "model-00001-of-00002.safetensors", "pytorch_model.safetensors.index.json"]  # fmt: skip
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_pickles_are_converted_whatever_lies_beside_them(source, tmp_path, stray):
+    from transformers import LlamaForCausalLM
+
+    folder = source("llm")
+    shutil.copyfile(folder / "model.safetensors", tmp_path / "stray")
+    before = as_pickles(folder, 2)
+    shutil.move(tmp_path / "stray", folder / stray)
+    kept = (folder / stray).read_bytes()
+
+    foreign.take_model(folder, tmp_path / "t", foreign.LLM_TYPES, keep=lambda name: True,
+                       put=lambda path, target: target.symlink_to(path))  # fmt: skip
+    names = {path.name for path in (tmp_path / "t").iterdir()}
+    assert not [name for name in names if name.endswith(".bin")]
+    assert names.isdisjoint(set(STRAY) - {"model-00001-of-00002.safetensors"})
+    assert (folder / stray).read_bytes() == kept, "written through a link"
+    model = LlamaForCausalLM.from_pretrained(tmp_path / "t")
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+def test_a_folder_with_other_safetensors_alone_is_told_what_it_has(source, tmp_path):
+    folder = source("llm")
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    error = refused(lambda: take(folder, tmp_path / "t"))
+    assert error.id == "weights.missing"
+    assert "consolidated.safetensors" in error.why
+
+
+def test_of_two_sets_of_pickles_the_one_that_transformers_reads_is_converted(source, tmp_path):
+    folder = source("llm")
+    state = as_pickles(folder)
+    torch.save({name: value + 1 for name, value in state.items()},
+               folder / "pytorch_model.other.bin")  # fmt: skip
+    take(folder, tmp_path / "t")
+    found = load_file(tmp_path / "t" / "model.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("key", ["auto_map", "configuration_files"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer_config.json", "preprocessor_config.json", "config.1.json"]
+)
+def test_any_config_that_leads_elsewhere_is_refused(source, tmp_path, name, key):
+    folder = source("llm")
+    path = folder / name
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**config, key: ["evil.Evil"]}))
+    error = refused(lambda: take(folder, tmp_path / "t"))
+    assert error.id == "weights.code"
+    assert str(path) in error.what()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from llavakit.errors import WeightsError
 from llavakit.steps import weights
@@ -109,3 +114,81 @@ def test_a_model_without_a_width_is_incomplete(tmp_path, content):
     with pytest.raises(WeightsError) as caught:
         weights.sizes(tmp_path)
     assert caught.value.name == "missing"
+
+
+EVIL = "open('evil-was-here', 'w').close()\n"
+
+
+class Exec:
+    def __reduce__(self):
+        return exec, (EVIL,)
+
+
+def take_given(bench, llm):
+    bench.must("models", "--out", "models/m", "--text", "inputs/data", "--llm", str(llm))
+    return bench.root / "models/m/llm"
+
+
+@pytest.fixture
+def given(chain, tmp_path, bench):
+    """A workspace whose recipe names a folder of the user's, and that folder."""
+    folder = tmp_path / "mine"
+    shutil.copytree(chain.root / "models/m/llm", folder)
+    made = bench()
+    recipe = made.json("runs/r/recipe.json")
+    recipe["weights"]["llm"] = {"source": "path", "path": str(folder)}
+    (made.root / "runs/r/recipe.json").write_text(json.dumps(recipe))
+    return made, folder
+
+
+LOAD = """
+from transformers import AutoTokenizer, LlamaForCausalLM
+import xtuner.model.llava as llava
+from llavakit.steps import xtuner_patches
+xtuner_patches.never_run_foreign_code()
+where = "models/m/llm"
+llava.AutoConfig.from_pretrained(where, trust_remote_code=True)
+AutoTokenizer.from_pretrained(where, trust_remote_code=True)
+LlamaForCausalLM.from_pretrained(where, trust_remote_code=True)
+LlamaForCausalLM.from_pretrained(where, use_safetensors=True)
+"""
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_nothing_else_in_a_linked_folder_is_ever_run(given, shards):
+    bench, folder = given
+    if shards > 1:
+        state = load_file(folder / "model.safetensors")
+        save_file(state, folder / "model-1.safetensors", metadata={"format": "pt"})
+        (folder / "model.safetensors").unlink()
+        index = {"metadata": {}, "weight_map": dict.fromkeys(state, "model-1.safetensors")}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name in ("modeling_llama", "configuration_llama", "tokenization_llama", "torch",
+                 "sitecustomize", "conftest", "__init__"):  # fmt: skip
+        (folder / f"{name}.py").write_text(EVIL)
+    for name in ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "adapter_model.bin",
+                 "training_args.bin", "vocab.pkl"):  # fmt: skip
+        torch.save(Exec(), folder / name)
+    where = {"metadata": {}, "weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(where))
+    base = {"peft_type": "LORA", "base_model_name_or_path": str(folder)}
+    (folder / "adapter_config.json").write_text(json.dumps(base))
+    assert take_given(bench, folder).is_symlink()
+    env = {**bench.env(), "HF_HOME": str(bench.root / "hf")}
+    done = subprocess.run([sys.executable, "-c", LOAD], cwd=bench.root, env=env, check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not list(bench.root.rglob("evil-was-here"))
+    assert not list(folder.rglob("evil-was-here"))
+
+
+def test_a_given_folder_of_pickles_is_copied_whatever_lies_beside_them(given):
+    bench, folder = given
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    (folder / "modeling_llama.py").write_text(EVIL)
+    made = take_given(bench, folder)
+    assert not made.is_symlink()
+    names = {path.name for path in made.iterdir()}
+    assert "model.safetensors" in names
+    assert names.isdisjoint({"pytorch_model.bin", "consolidated.safetensors", "modeling_llama.py"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llavakit.errors import WeightsError
@@ -19,11 +19,18 @@ LLM_TYPES = ("llama",)
 VISION_TYPES = ("clip", "clip_vision_model")
 VISION_PREFIX = "vision_model."
 """Of the image tower's tensors; a whole CLIP holds a text tower too, which nobody here reads."""
+WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+"""With the one above, what Transformers 4.40.1 looks for before any pickle."""
+PICKLE = "pytorch_model.bin"
+PICKLE_INDEX = "pytorch_model.bin.index.json"
+ELSEWHERE = ("auto_map", "configuration_files")
+"""Keys that send Transformers to Python beside the weights, or to another config file."""
 Keep = Callable[[str], bool]
 Put = Callable[[Path, Path], object]
-NOT_TAKEN = (".bin", ".bin.index.json", ".py", ".pth", ".pt", "lock.json", ".journal.json",
-             ".wrong")  # fmt: skip
+NOT_TAKEN = (".bin", ".bin.index.json", ".py", ".pth", ".pt", ".pkl", "lock.json",
+             ".journal.json", ".wrong")  # fmt: skip
+SAFE = (".safetensors", ".safetensors.index.json")
 
 
 def take_model(source: Path, target: Path, types: tuple[str, ...], *, keep: Keep, put: Put) -> None:
@@ -36,14 +43,26 @@ def take_model(source: Path, target: Path, types: tuple[str, ...], *, keep: Keep
     target.mkdir()
     for path in taken(source):
         put(path, target / path.name)
-    if not any(source.glob("*.safetensors")):
+    if not is_safe(source):
         _convert(source, target, keep)
 
 
+def is_safe(folder: Path) -> bool:
+    """Whether Transformers 4.40.1 takes safetensors from ``folder``, whatever else lies there.
+
+    Only these two names count: beside any other, such as an adapter's, it reads the pickles.
+    """
+    return (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
+
+
 def taken(source: Path) -> list[Path]:
-    """The files of a model's folder that are used as they are: no pickle, no code."""
+    """The files of a model's folder that are used as they are: no pickle, no code.
+
+    Where pickles are converted, no safetensors either: those are not the model's.
+    """
+    others = NOT_TAKEN if is_safe(source) else (*NOT_TAKEN, *SAFE)
     names = sorted(path for path in source.iterdir() if path.is_file())
-    return [path for path in names if not path.name.endswith(NOT_TAKEN)]
+    return [path for path in names if not path.name.endswith(others)]
 
 
 def check_model(folder: Path, types: tuple[str, ...]) -> None:
@@ -55,17 +74,36 @@ def check_model(folder: Path, types: tuple[str, ...]) -> None:
     found = str(config.get("model_type"))
     if found not in types:
         raise WeightsError("foreign", folder=folder, found=found, wanted=" / ".join(types))
-    if "auto_map" in config:
-        raise WeightsError("code", file=folder / "config.json", why=str(config["auto_map"]))
-    safe = sorted(folder.glob("*.safetensors"))
-    if not safe and not _pickles(folder):
-        raise WeightsError("missing", folder=folder, why="no *.safetensors and no *.bin")
-    for path in safe:
+    for path in sorted(folder.glob("*config*.json")):
+        _check_config(path)
+    if not is_safe(folder):
+        if not _pickles(folder):
+            there = ", ".join(sorted(path.name for path in folder.iterdir()))
+            why = f"no {WEIGHTS}, no pytorch_model*.bin; there is: {there}"
+            raise WeightsError("missing", folder=folder, why=why)
+        return
+    shards = (shard for index in folder.glob(f"*{SAFE[1]}") for shard in _shards(index, SAFE[0]))
+    for path in sorted({*folder.glob(f"*{SAFE[0]}"), *shards}):
         _check_safetensors(path)
-    _check_shards(folder)
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a config that names code; in one that is no JSON nobody finds a name."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for key in ELSEWHERE:
+        if isinstance(config, dict) and key in config:
+            raise WeightsError("code", file=path, why=f"{key}: {config[key]}")
 
 
 def _pickles(folder: Path) -> list[Path]:
+    """Those that Transformers would read, in its order; without an index, all there are."""
+    if (folder / PICKLE).is_file():
+        return [folder / PICKLE]
+    if (folder / PICKLE_INDEX).is_file():
+        return _shards(folder / PICKLE_INDEX, ".bin")
     return sorted(folder.glob("pytorch_model*.bin"))
 
 
@@ -79,18 +117,28 @@ def _check_safetensors(path: Path) -> None:
         raise WeightsError("torn", file=path, why=str(error)) from None
 
 
-def _check_shards(folder: Path) -> None:
-    """Every shard that an index names must be there."""
-    for index in (*folder.glob("*.safetensors.index.json"), *folder.glob("*.bin.index.json")):
-        if index.name.endswith(".bin.index.json") and any(folder.glob("*.safetensors")):
-            continue
-        try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise WeightsError("torn", file=index, why=str(error)) from None
-        missing = sorted(str(name) for name in names if not (folder / str(name)).is_file())
-        if missing:
-            raise WeightsError("missing", folder=folder, why=f"no {', '.join(missing)}")
+def _shards(index: Path, suffix: str) -> list[Path]:
+    """The files that an index names: beside it, and of its kind, since their names alone decide
+    how Transformers reads them. Raises WeightsError ``torn`` and ``missing``.
+    """
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError("torn", file=index, why=str(error)) from None
+    folder = index.parent
+    for name in names:
+        if not (isinstance(name, str) and _is_plain(name) and name.endswith(suffix)):
+            raise WeightsError("torn", file=index, why=f"it names {name!r}, no *{suffix} beside it")
+    missing = sorted(name for name in names if not (folder / name).is_file())
+    if missing:
+        raise WeightsError("missing", folder=folder, why=f"no {', '.join(missing)}")
+    if not names:
+        raise WeightsError("torn", file=index, why="it names no file")
+    return [folder / name for name in sorted(names)]
+
+
+def _is_plain(name: str) -> bool:
+    return PurePosixPath(name).name == name and "\\" not in name
 
 
 def _convert(source: Path, target: Path, keep: Callable[[str], bool]) -> None:

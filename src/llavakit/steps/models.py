@@ -147,8 +147,12 @@ def _fetched(
 def _given(
     making: Making, source: Path, part: str, types: tuple[str, ...], keep: foreign.Keep
 ) -> None:
-    """Link the user's folder as a whole, or copy and convert where it holds pickles."""
-    if not any(source.glob("*.safetensors")):
+    """Link the user's folder as a whole, or copy and convert where it holds pickles.
+
+    What else lies in a linked folder (pickles beside safetensors, Python) is there to see and read
+    by nobody: Transformers prefers the safetensors, and no config that is let in names a module.
+    """
+    if not foreign.is_safe(source):
         put = shutil.copyfile
         foreign.take_model(source, making.folder / part, types, keep=keep, put=put)
         return
