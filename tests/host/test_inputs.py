@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
 import pytest
 from host.recipes import given, remote
 
+from llavakit import recipe as recipes
 from llavakit.errors import WeightsError
 from llavakit.host import chat, plan, recording, results
 from llavakit.host.commands import ALL
@@ -141,19 +143,60 @@ def test_a_folder_of_links_as_the_hub_s_cache_makes_them(tmp_path: Path) -> None
     (tmp_path / "models--x" / "blobs").mkdir()
     (folder / "model.safetensors").rename(tmp_path / "models--x" / "blobs" / "1")
     (folder / "model.safetensors").symlink_to("../../blobs/1")
+    (folder / "tokenizer.json").symlink_to("config.json")
     models = make(recipe).stage("models")
     mount = next(mount for mount in models.mounts if "llm" in mount.target)
     assert mount.source == tmp_path / "models--x"
     assert option(models, "--llm") == f"{mount.target}/snapshots/llm"
+    (tmp_path / "short").symlink_to(folder)
+    short = recipe.resolved()
+    short["weights"]["llm"]["path"] = str(tmp_path / "short")
+    assert make(recipes.parse(short, origin="test")).stage("models").mounts == models.mounts
 
 
-def test_a_folder_of_links_to_anywhere_is_refused(tmp_path: Path) -> None:
-    recipe = given(tmp_path / "a" / "b" / "c", "vision")
-    (tmp_path / "far").write_text("x")
-    (tmp_path / "a/b/c/vision/m.bin").symlink_to(tmp_path / "far")
+@pytest.mark.parametrize(
+    ("above", "end"),
+    [
+        ("a/b/c", "far"),
+        (".", "far"),
+        ("a", "far"),
+        ("a", "a/far"),
+        ("m/snapshots", "m/far"),
+        ("m/snapshots", "m/blobs2/far"),
+        ("m/snaps", "m/blobs/far"),
+        ("snapshots", "blobs/../far"),
+    ],
+)
+def test_a_folder_of_links_to_anywhere_is_refused(tmp_path: Path, above: str, end: str) -> None:
+    """Never more than a model is mounted: not the home that a folder and its link's end share."""
+    recipe = given(tmp_path / "home" / above, "vision")
+    (tmp_path / "home/blobs").mkdir()
+    (tmp_path / "home" / end).parent.mkdir(exist_ok=True)
+    (tmp_path / "home" / end).write_text("x")
+    (tmp_path / "home" / above / "vision/m.bin").symlink_to(tmp_path / "home" / end)
     with pytest.raises(WeightsError) as caught:
         make(recipe)
     assert caught.value.id == "weights.links-away"
+
+
+def test_links_inside_a_folder_are_its_own_affair(tmp_path: Path) -> None:
+    recipe = given(tmp_path, "vision")
+    (tmp_path / "vision" / "m.bin").symlink_to("model.safetensors")
+    mounts = make(recipe).stage("models").mounts
+    assert {mount.source for mount in mounts} >= {tmp_path / "vision"}
+
+
+def test_a_projector_s_file_keeps_its_name(tmp_path: Path) -> None:
+    recipe = given(tmp_path).resolved()
+    file = (tmp_path / "projector.pth").rename(tmp_path / "mine, 1.safetensors")
+    recipe["weights"]["projector"]["path"] = str(file)
+    models = make(recipes.parse(recipe, origin="test")).stage("models")
+    [mount] = [mount for mount in models.mounts if "projector" in mount.target]
+    assert mount.source == file
+    folder, _, name = mount.target.rpartition("/")
+    assert re.fullmatch("inputs/projector-[0-9a-f]{8}", folder)
+    assert name == file.name
+    assert option(models, "--projector") == mount.target
 
 
 @pytest.mark.parametrize("part", ["llm", "vision", "projector"])

@@ -90,9 +90,12 @@ def _given(name: str, part: Given, kit: Path) -> Input:
     facts = {key: [stat.st_size, stat.st_mtime_ns] for key, stat in stats.items()}
     # The name of a single file says nothing that its content does not.
     identity = digest(["given", list(facts.values()) if path.is_file() else facts])
-    root = path if path.is_file() else _root(name, path, files)
     top = PurePosixPath(INPUTS, f"{name}-{identity[:8]}")
-    return Input(name, identity, top / path.relative_to(root), Mount(root, str(top)))
+    if path.is_file():  # keeps its name: the suffix says how to read it, messages end in it
+        place = top / path.name
+        return Input(name, identity, place, Mount(path, str(place)))
+    root, inside = _root(name, path, files)
+    return Input(name, identity, top / inside, Mount(root, str(top)))
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -105,15 +108,23 @@ def _files(folder: Path) -> dict[str, Path]:
     }
 
 
-def _root(name: str, folder: Path, files: Mapping[str, Path]) -> Path:
-    """The folder to mount so that links in it lead somewhere: Hugging Face's cache is links.
+def _root(name: str, folder: Path, files: Mapping[str, Path]) -> tuple[Path, Path]:
+    """The folder to mount, and where in it ``folder`` is: links must lead somewhere in a job too.
 
-    There a model is ``snapshots/REVISION/`` with links to ``blobs/`` beside ``snapshots``.
+    Never more than a model: the folder itself, or, in Hugging Face's cache, where a model is
+    ``snapshots/REVISION/`` with links to ``blobs/`` beside ``snapshots``, that model's folder.
+    Raises WeightsError ``links-away`` for links to anywhere else.
     """
+    real = folder.resolve()
     targets = [file.resolve() for file in files.values()]
-    for root in (folder, *folder.parents[:2]):
-        if all(target.is_relative_to(root.resolve()) for target in targets):
-            return root
+    away = [target for target in targets if not target.is_relative_to(real)]
+    if not away:
+        return folder, Path()
+    model = real.parents[1]
+    if real.parent.name == "snapshots" and all(
+        target.is_relative_to(model / "blobs") for target in away
+    ):
+        return model, real.relative_to(model)
     raise WeightsError("links-away", part=name, path=folder)
 
 
