@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from llavakit.engines import local, processes
-from llavakit.engines.base import Job
+from llavakit.engines import mounts as places
+from llavakit.engines.base import Job, Mount
 from llavakit.engines.local import LocalEngine
 from llavakit.engines.processes import JOBS_FOLDER, Note, started
 from llavakit.errors import EngineError
@@ -140,3 +141,56 @@ def test_memory_is_blamed_only_when_the_kernel_says_so(engine, workspace, monkey
     monkeypatch.setattr(processes, "oom_kills", lambda: next(kills))
     running = engine.start(Job("j", ("-c", "import os; os.kill(os.getpid(), 9)"), workspace))
     assert running.wait().out_of_memory is True
+
+
+def by_hand(engine: LocalEngine, job: Job) -> list[str]:
+    done = subprocess.run(["/bin/sh", "-c", engine.command(job)], env={}, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_the_printed_line_makes_what_a_job_finds(engine, workspace, tmp_path):
+    folder, file = tmp_path / "my weights", tmp_path / "a'b.safetensors"
+    folder.mkdir()
+    (folder / "w.txt").write_text("heavy")
+    file.write_text("light")
+    (workspace / "data").mkdir()
+    mounts = (
+        Mount(folder, "inputs/llm-1"),
+        Mount(file, f"inputs/projector-1/{file.name}"),
+        Mount(workspace / "data", "data"),
+    )
+    read = "import sys; [print(open(name).read()) for name in sys.argv[1:]]"
+    names = ("inputs/llm-1/w.txt", f"inputs/projector-1/{file.name}")
+    job = Job("j", ("-c", read, *names), workspace, mounts=mounts)
+    assert by_hand(engine, job) == ["heavy", "light"]
+    assert (workspace / "data").is_dir() and not (workspace / "data").is_symlink()
+    assert (workspace / local.HOME).is_dir()
+    assert by_hand(engine, job) == ["heavy", "light"], "again"
+    running = engine.start(job)
+    assert (list(running.lines()), running.wait().exit_code) == (["heavy", "light"], 0)
+
+
+@pytest.mark.parametrize("made_by", ["docker", "local"])
+def test_a_line_by_hand_and_either_engine_replace_what_another_left(
+    engine, workspace, tmp_path, made_by
+):
+    """The folder above a file's mountpoint is made by both, and neither is in the other's way."""
+    folder, file = tmp_path / "llm", tmp_path / "p.pth"
+    folder.mkdir()
+    (folder / "w.txt").write_text("heavy")
+    file.write_text("light")
+    mounts = (Mount(folder, "inputs/llm-1"), Mount(file, "inputs/projector-1/p.pth"))
+    read = "print(open('inputs/llm-1/w.txt').read(), open('inputs/projector-1/p.pth').read())"
+    job = Job("j", ("-c", read), workspace, mounts=mounts)
+    for mount in mounts:
+        if made_by == "docker":
+            places.make_place(job, mount, None)
+        else:
+            places.make_link(job, mount)
+    place = workspace / "inputs/projector-1/p.pth"
+    assert place.is_symlink() is (made_by == "local")
+    assert by_hand(engine, job) == ["heavy light"]
+    for mount in mounts:
+        places.make_place(job, mount, None)
+    assert place.is_file() and not place.is_symlink()

@@ -98,7 +98,7 @@ class LocalEngine:
             secret = is_secret(key, value)
             words.append(f'{key}="${key}"' if secret else shlex.quote(f"{key}={value}"))
         words += [shlex.quote(word) for word in (str(self.python), *job.argv)]
-        return f"cd {shlex.quote(str(job.workspace))} && {' '.join(words)}"
+        return " && ".join([*_preparations(job), " ".join(words)])
 
     def _spawn(self, job: Job, log: Path) -> subprocess.Popen[bytes]:
         # Output goes to a file: a pipe would break when the client that reads it is killed.
@@ -134,6 +134,20 @@ class LocalEngine:
 
     def _note_files(self) -> list[Path]:
         return [file for root in self._workspaces for file in (root / JOBS_FOLDER).glob("*.json")]
+
+
+def _preparations(job: Job) -> list[str]:
+    """What :meth:`LocalEngine.start` makes before a job starts, as lines for a shell."""
+    links = {mount.target: mount.source.resolve() for mount in job.mounts
+             if (job.workspace / mount.target).resolve() != mount.source.resolve()}  # fmt: skip
+    folders = [str(HOME), *(str(Path(target).parent) for target in links)]
+    lines = [["cd", str(job.workspace)], ["mkdir", "-p", *dict.fromkeys(folders)]]
+    for target, source in links.items():
+        place = job.workspace / target
+        if place.is_dir() and not place.is_symlink():  # Docker's; ln would put the link into it
+            lines.append(["rmdir", target])
+        lines.append(["ln", "-sfn", str(source), target])
+    return [shlex.join(line) for line in lines]
 
 
 def _noted(job: Job, job_id: str, folder: Path, process: subprocess.Popen[bytes]) -> LocalJob:
