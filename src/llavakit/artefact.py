@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from llavakit.errors import ConfigurationError
 from llavakit.locks import LOCK, digest
-from llavakit.schema import AS_TUPLE, Part, Sha256, Text, Texts
+from llavakit.schema import AS_TUPLE, Part, PositiveFloat, Sha256, Text, Texts
 
 Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s?#@/]+(/[^\s?#]*)?$")]
@@ -83,6 +83,8 @@ class Artefact(Part):
     sha256: dict[str, Sha256] = Field(default_factory=dict)
     """What is known of the files, by name. The rest is locked when it is first had."""
     licence: Licence | None = None
+    gib: PositiveFloat | None = None
+    """About how much it takes, for the line that is shown before; None: nobody knows."""
 
     @field_validator("files")
     @classmethod

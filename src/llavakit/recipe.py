@@ -217,9 +217,8 @@ class Expected(Part):
 class Needs(Part):
     """What a run takes, for the line that is shown before it starts. Measured, not guessed."""
 
-    download_gib: Annotated[float, Field(ge=0, strict=False)] = 0.0
-
     disk_gib: PositiveFloat
+    """Of a run that trains, without the downloads: each artefact says its own ``gib``."""
     memory_gib: PositiveFloat
     minutes: PositiveFloat
 

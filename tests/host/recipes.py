@@ -19,21 +19,28 @@ LLM: dict[str, Any] = {
     "sources": [HUB],
     "files": ["*.json", "*.safetensors"],
     "licence": {"name": "LLAMA LICENCE", "address": "https://llama.invalid/licence"},
+    "gib": 0.5,
 }
-VISION: dict[str, Any] = {**LLM, "name": "clip", "files": ["config.json", "m.bin"], "licence": None}
-PROJECTOR: dict[str, Any] = {**VISION, "name": "projector", "files": ["projector.pth"]}
+VISION: dict[str, Any] = {
+    **LLM, "name": "clip", "files": ["config.json", "m.bin"], "licence": None, "gib": 0.2,
+}  # fmt: skip
+PROJECTOR: dict[str, Any] = {
+    **VISION, "name": "projector", "files": ["projector.pth"], "gib": 0.1,
+}  # fmt: skip
 DATA: dict[str, Any] = {
-    "download": {"name": "words", "sources": [HUB], "files": ["words.json", "*.png"]},
+    "download": {"name": "words", "sources": [HUB], "files": ["words.json", "*.png"], "gib": 0.01},
     "file": "words.json",
     "repeat": 2,
 }
 
 
-def remote(*parts: str, **needs: Any) -> Recipe:
-    """``tiny`` with these parts (all of the weights by default) from elsewhere."""
+def remote(*parts: str, llm: dict[str, Any] | None = None, **needs: Any) -> Recipe:
+    """``tiny`` with these parts (all of the weights by default) from elsewhere; ``llm`` changes
+    what is said of the language model.
+    """
     raw = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     raw["needs"].update(needs)
-    known = {"llm": LLM, "vision": VISION, "projector": PROJECTOR}
+    known = {"llm": {**LLM, **(llm or {})}, "vision": VISION, "projector": PROJECTOR}
     for part in parts or known:
         if part == "data":
             raw["data"] = DATA

@@ -119,3 +119,11 @@ def test_nothing_is_started_where_nothing_comes_from_elsewhere(
     assert "drawn here" in out
     assert "nothing of this recipe comes from elsewhere" in err
     assert not (tmp_path / "w").exists()
+
+
+def test_states_are_said_in_chinese_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = pipeline(tmp_path, remote("llm"), BAD, GOOD)
+    assert checking.check(made, Screen(lang="zh")) == 0
+    out = capsys.readouterr().out
+    for part in ("没有响应", "可用: 9 个文件, 16.1 GB", "版本 01234567", "在本机生成"):
+        assert part in out

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host import recipes
 from host.recipes import remote
 from host.scripted import Play, ScriptedEngine
 from host.test_pipeline import DEFAULTS
@@ -40,14 +41,16 @@ def call(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Call:
     return Call(merged, options, screen)
 
 
-def test_models_end_with_the_hashes_that_nobody_knew_before(
+def test_models_end_with_how_many_hashes_nobody_knew_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert commands._models(call(tmp_path, monkeypatch)) == 0
-    *_, last = capsys.readouterr().err.splitlines()
-    assert last.startswith("vision  ")
-    assert " a.bin sha256 " in last
-    assert last.endswith(" locked at first use")
+    err = capsys.readouterr().err
+    [last] = [line for line in err.splitlines() if line.startswith("first use")]
+    assert err.endswith(f"{last}\n")
+    folder = call(tmp_path, monkeypatch).pipeline().plan.downloads["fetch-vision"].folder
+    assert last.endswith(f" files locked: 1, in {folder}/lock.json")
+    assert "sha256" not in err, "the step has told it"
     assert commands._models(call(tmp_path, monkeypatch)) == 0
     err = capsys.readouterr().err
     assert "up to date" in err
@@ -77,3 +80,16 @@ def test_a_program_gets_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     commands._models(made)
     assert list(made.screen._document["first_use"]) == ["vision"]
     assert made.screen._document["stages"]["fetch-llm"] == "run"
+
+
+def test_weights_of_ones_own_in_a_recipe_without_a_projector_are_warned_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipes.given(tmp_path)
+    for part, said in (("llm", True), ("vision", True), ("projector", False)):
+        where = tmp_path / ("projector.pth" if part == "projector" else part)
+        options = {"workspace": str(tmp_path / "w"), part: str(where)}
+        Call(settings.resolve(DEFAULTS, options), options, Screen()).pipeline()
+        err = capsys.readouterr().err
+        assert ("drawn and untrained" in err) is said
+        assert err.count("\n") == said

@@ -11,7 +11,7 @@ from host.recipes import LLM, TINY, given, remote
 from llavakit import artefact
 from llavakit import recipe as recipes
 from llavakit.errors import ConfigurationError
-from llavakit.host.given import apply, name_of
+from llavakit.host.given import apply, lacks_projector, name_of
 from llavakit.recipe import Given, Recipe, RemoteWeights
 
 
@@ -67,13 +67,15 @@ def test_a_source_of_the_recipe_keeps_what_the_recipe_knows() -> None:
     assert other.sha256 == {}
 
 
-def test_what_the_user_has_need_not_be_fetched(tmp_path: Path) -> None:
+def test_real_models_around_a_drawn_projector_are_warned_about(tmp_path: Path) -> None:
     given(tmp_path)
-    with (tmp_path / "llm" / "model.safetensors").open("wb") as file:
-        file.truncate(2**30)
-    needs = apply(remote(download_gib=1.5, disk_gib=3.0), {"llm": str(tmp_path / "llm")}).needs
-    assert needs.download_gib == pytest.approx(0.5, abs=0.01)
-    assert needs.disk_gib == pytest.approx(2.0, abs=0.01)
+    own = {"llm": str(tmp_path / "llm"), "vision": str(tmp_path / "vision")}
+    for part, where in own.items():
+        assert lacks_projector(apply(tiny(), {part: where}), {part: where})
+    whole = {**own, "projector": str(tmp_path / "projector.pth")}
+    assert not lacks_projector(apply(tiny(), whole), whole)
+    assert not lacks_projector(apply(remote(), own), own)
+    assert not lacks_projector(tiny(), {})
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
         monkeypatch.delenv(name, raising=False)
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    recipe = remote(download_gib=0.1)
+    recipe = remote()
     merged = settings.resolve(DEFAULTS, {"workspace": str(tmp_path), "gpus": "none"})
     work = plan.make(recipe, kit=KIT, lock_sha256="0" * 64)
 

@@ -214,6 +214,6 @@ def test_a_recipe_that_needs_a_gpu_is_refused_before_anything_is_made(tmp_path: 
 def test_too_little_disk_is_said_before_anything_starts(tmp_path: Path) -> None:
     made, engine = pipeline(tmp_path, working(tmp_path), "needs.disk_gib=1e9")
     with pytest.raises(WorkspaceError) as caught:
-        made.bring_up_to_date(["models"])
+        made.bring_up_to_date(["train"])
     assert caught.value.id == "workspace.too-little-disk"
     assert engine.jobs == []

@@ -180,3 +180,17 @@ def test_hashes_that_nobody_knew_are_listed_by_part(fetched: Pipeline) -> None:
 def test_a_recipe_is_json_again(tmp_path: Path) -> None:
     recipe = remote()
     assert recipes.parse(recipe.resolved(), origin="x") == recipe
+
+
+def test_states_are_said_in_chinese_too(
+    fetched: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = fetched.plan.downloads["fetch-llm"].folder
+    (fetched.workspace.root / llm / "config.json").write_bytes(b"{ }")
+    with pytest.raises(StepError) as caught:
+        verifying.verify(fetched, Screen(lang="zh"))
+    assert "已改变" in caught.value.why
+    out, err = capsys.readouterr()
+    assert "已移至" in err
+    for part in ("已改变", "正常, 首次使用时锁定", "在本机生成"):
+        assert part in out

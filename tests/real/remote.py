@@ -94,23 +94,24 @@ def _recipe(hubs: Hubs, vision: list[str], data: dict[str, str]) -> dict[str, An
     body["name"] = "remote"
     body["weights"] = {
         "llm": {
-            "source": "remote", "name": "little-llama", "files": ["*.json", "*.safetensors"],
+            "source": "remote", "name": "little-llama", "gib": 0.001,
+            "files": ["*.json", "*.safetensors"],
             "sources": [{"hub": "modelscope", **hub}],
             "licence": {"name": "A LICENCE", "address": "https://example.com/licence"},
         },
         "vision": {
-            "source": "remote", "name": "little-clip", "files": sorted(vision),
+            "source": "remote", "name": "little-clip", "gib": 0.001, "files": sorted(vision),
             "sources": [{"hub": "modelscope", "repository": "team/none"},
                         {"hub": "huggingface", **hub}],
         },
         "projector": {
-            "source": "remote", "name": "little-projector", "files": ["iter_7.pth"],
+            "source": "remote", "name": "little-projector", "gib": 0.001, "files": ["iter_7.pth"],
             "sources": [{"hub": "git", "address": hubs.git.url}],
         },
     }  # fmt: skip
     body["data"] = {
         "download": {
-            "name": "little-data", "files": sorted(data), "sha256": data,
+            "name": "little-data", "gib": 0.001, "files": sorted(data), "sha256": data,
             "sources": [{"hub": "https", "address": f"{hubs.web.url}/sample"}],
         },
         "file": "conversations.json",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from llavakit import errors, locks
 from llavakit.errors import Interrupted, KitError, SourceError, StepError
 from llavakit.events import EventReader
-from llavakit.host import amounts, results
+from llavakit.host import amounts, results, words
 from llavakit.host.console import Screen
 from llavakit.host.follow import follow
 from llavakit.host.inputs import Input
@@ -16,16 +17,6 @@ from llavakit.host.pipeline import Pipeline, disk_errors
 from llavakit.host.plan import Stage
 
 FOLDER = PurePosixPath("cache", "sources")
-STATES = {
-    "ok": "ok",
-    "other bytes": "other bytes",
-    "source.unreachable": "does not answer",
-    "source.gated": "permitted accounts only",
-    "source.missing": "not there",
-    "source.no-files": "has none of the files",
-    "source.no-tool": "git or git-lfs is missing here",
-}
-"""What the step says of a source, in a few words; the sentence stands below."""
 
 
 def check(pipeline: Pipeline, screen: Screen) -> int:
@@ -33,10 +24,11 @@ def check(pipeline: Pipeline, screen: Screen) -> int:
 
     Raises SourceError ``cannot-be-had`` otherwise, StepError when the job fails, Interrupted.
     """
-    here = {each.name: _where(each) for each in pipeline.plan.inputs if not each.download}
+    lang = screen.lang
+    here = {each.name: _where(each, lang) for each in pipeline.plan.inputs if not each.download}
     if not pipeline.plan.downloads:
-        screen.result({"sources": [], "here": here}, text=_text([], here))
-        screen.say("sources", "nothing of this recipe comes from elsewhere")
+        screen.result({"sources": [], "here": here}, text=_text([], here, lang))
+        screen.say("sources", words.text("check.none", lang))
         return 0
     artefacts = _ask(pipeline, screen)["artefacts"]
     body = [
@@ -44,7 +36,7 @@ def check(pipeline: Pipeline, screen: Screen) -> int:
         for artefact in artefacts
         for source in artefact["sources"]
     ]
-    screen.result({"sources": body, "here": here}, text=_text(artefacts, here))
+    screen.result({"sources": body, "here": here}, text=_text(artefacts, here, lang))
     lacking = [each for each in artefacts if not _can_be_had(each)]
     for artefact in artefacts:
         for error in _errors(artefact) if artefact not in lacking else ():
@@ -87,10 +79,11 @@ def _ask(pipeline: Pipeline, screen: Screen) -> dict[str, Any]:
     raise error
 
 
-def _where(each: Input) -> str:
+def _where(each: Input, lang: str) -> str:
     if each.mount is None:
-        return "drawn here"
-    return f"{'here' if each.name == 'data' else 'yours'}: {each.mount.source}"
+        return words.text("where.drawn", lang)
+    name = "where.here" if each.name == "data" else "where.yours"
+    return words.text(name, lang, path=each.mount.source)
 
 
 def _errors(artefact: dict[str, Any]) -> list[KitError]:
@@ -103,26 +96,27 @@ def _can_be_had(artefact: dict[str, Any]) -> bool:
     return any(source["state"] == "ok" for source in artefact["sources"])
 
 
-def _text(artefacts: list[dict[str, Any]], here: dict[str, str]) -> str:
+def _text(artefacts: list[dict[str, Any]], here: dict[str, str], lang: str) -> str:
     """A line for each artefact, two for each of its sources."""
     lines = []
     for artefact in artefacts:
         lines.append(f"{artefact['part']}: {artefact['artefact']}")
         for source in artefact["sources"]:
-            lines += [f"  {source['source']}", f"      {_state(source)}"]
+            lines += [f"  {source['source']}", f"      {_state(source, lang)}"]
     return "\n".join([*lines, *(f"{part}: {where}" for part, where in here.items())])
 
 
-def _state(source: dict[str, Any]) -> str:
+def _state(source: dict[str, Any], lang: str) -> str:
     """``ok: 3 files, 1.7 GB, 45.1 MB/s, answers in 110 ms, at 1a2b3c4d``."""
-    state = source["state"]
-    words = STATES.get(state) or state.rpartition(".")[2].replace("-", " ")
+    say, state = partial(words.text, lang=lang), source["state"]
+    known = f"state.{state}" in words.TABLE  # the sentence stands below
+    short = say(f"state.{state}") if known else state.rpartition(".")[2].replace("-", " ")
     facts = [
-        f"{source['files']} files" if source["files"] else "",
+        say("check.files", count=source["files"]) if source["files"] else "",
         amounts.size(source["bytes"]) if source["bytes"] else "",
         f"{source['rate'] / 1e6:.1f} MB/s" if source["rate"] else "",
-        f"answers in {source['ms']:.0f} ms" if source["ms"] else "",
-        f"at {source['revision'][:8]}" if source["revision"] else "",
+        say("check.answers", ms=source["ms"]) if source["ms"] else "",
+        say("check.revision", revision=source["revision"][:8]) if source["revision"] else "",
     ]
     said = ", ".join(fact for fact in facts if fact)
-    return f"{words}: {said}" if said else words
+    return f"{short}: {said}" if said else short

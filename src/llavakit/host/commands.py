@@ -26,11 +26,13 @@ from llavakit.host import (
     show_plan,
     testing,
     verifying,
+    words,
 )
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline, system_error
 from llavakit.host.plan import Todo
 from llavakit.host.settings import KIT, Settings
+from llavakit.locks import LOCK
 from llavakit.workspace import Workspace
 
 ALL = ("models", "data", "convert-pretrained", "ask-before", "train", "convert", "ask-after",
@@ -61,6 +63,9 @@ class Call:
         """
         recipe = recipes.load(self.settings.recipe_path(), self.options.get("set") or ())
         recipe = given.apply(recipe, self.options)
+        if given.lacks_projector(recipe, self.options):
+            warning = words.text("projector.drawn", self.screen.lang, recipe=recipe.name)
+            self.screen.say("projector", warning)
         workspace = Workspace(self.settings.workspace)
         made = plan.make(
             recipe,
@@ -71,7 +76,7 @@ class Call:
         open_engine = partial(environment.open_engine, self.settings, self.screen)
         return Pipeline(
             self.settings, self.screen, made, workspace, open_engine,
-            agreed=bool(self.options.get("yes")), unsized=given.remote_parts(recipe, self.options),
+            agreed=bool(self.options.get("yes")),
         )  # fmt: skip
 
 
@@ -91,7 +96,7 @@ def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -
         screen.failure(known)
         status = known.exit_code
     except KeyboardInterrupt:
-        screen.note("stopped")
+        screen.note(words.text("stopped", screen.lang))
         status = 130
     sys.exit(screen.close(status))
 
@@ -124,15 +129,20 @@ def _step(name: str, call: Call) -> int:
 def _tell_first_use(
     call: Call, before: Mapping[str, Mapping[str, str]], pipeline: Pipeline, todos: list[Todo]
 ) -> dict[str, dict[str, str]]:
-    """Name the hashes that nobody knew before this command, a line each."""
+    """The hashes that nobody knew before this command; the steps have named them, a line each."""
     fetched = {item.stage.label for item in todos if item.action == "run"}
     new = {}
     for part, hashes in verifying.first_use(pipeline).items():
         if f"fetch-{part}" in fetched:
             new[part] = {name: sha for name, sha in hashes.items() if name not in before[part]}
-            for name, sha256 in sorted(new[part].items()):
-                call.screen.say(part, f"{name} sha256 {sha256} locked at first use")
-    return {part: hashes for part, hashes in new.items() if hashes}
+    new = {part: hashes for part, hashes in new.items() if hashes}
+    if new:
+        downloads = pipeline.plan.downloads
+        locks = ", ".join(str(downloads[f"fetch-{part}"].folder / LOCK) for part in new)
+        count = sum(map(len, new.values()))
+        text = words.text("first-use", call.screen.lang, count=count, locks=locks)
+        call.screen.say("first use", text)
+    return new
 
 
 def _models(call: Call) -> int:

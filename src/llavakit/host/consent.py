@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
+from llavakit.artefact import Artefact, may_be_fetched
 from llavakit.errors import ConfigurationError, Interrupted, WorkspaceError
-from llavakit.host import amounts
+from llavakit.host import amounts, words
 from llavakit.host.console import Screen
+from llavakit.host.inputs import Input
 from llavakit.host.plan import Plan, Stage
+from llavakit.locks import LOCK, StepLock
 from llavakit.workspace import Workspace
 
 GIB = 2**30
 ASK_GIB = 1.0
 ASK_MINUTES = 30.0
-CONVERTED_GIB = 2.0
-"""Of weights that come as pickles a copy in a safe form is kept: CLIP's are 1.2 GiB."""
+PICKLES = (".bin", ".pth", ".pt")
+"""Of weights that come as these a copy in a safe form is kept."""
 EXAMPLE_RATE = 10e6
 """Bytes/s, to give an idea of how long a download takes."""
-TRY = "`invoke demo` is the free try"
 
 
 @dataclass(frozen=True)
@@ -29,35 +32,39 @@ class Cost:
     """What is still to come, in GiB and minutes."""
 
     download: float
+    """Of the parts whose size is known."""
     disk: float
     memory: float
     minutes: float
     only_gets: bool
     """Nothing is computed: weights and data are brought here, no more."""
-    unknown: bool
-    """Weights will be fetched of which nobody has said how large they are."""
+    unknown: tuple[str, ...]
+    """Parts that will be fetched and of which nobody has said how large they are."""
     trains: bool
 
     @property
     def is_large(self) -> bool:
-        return self.unknown or self.download >= ASK_GIB or self._is_long
+        return bool(self.unknown) or self.download >= ASK_GIB or self._is_long
 
     @property
     def _is_long(self) -> bool:
         return self.trains and self.minutes >= ASK_MINUTES
 
-    def words(self) -> str:
-        """One line."""
-        words = [] if self.only_gets else [f"about {self.minutes:g} min"]
-        words += [] if self.only_gets else [f"{self.memory:g} GiB of memory"]
-        words += [f"{self.disk:.3g} GiB of disk"]
-        if self.unknown:
-            words += ["a download of unknown size (`invoke models --check` tells it)"]
-        elif self.download:
+    def words(self, lang: str = "en") -> str:
+        """One line; empty where there is nothing to say."""
+        say, said = partial(words.text, lang=lang), []
+        if not self.only_gets:
+            said += [say("needs.minutes", minutes=self.minutes)]
+            said += [say("needs.memory", gib=self.memory)]
+        if self.disk:
+            said += [say("needs.disk", gib=self.disk)]
+        if self.download:
             count = self.download * GIB
             time = amounts.duration(count / EXAMPLE_RATE)
-            words += [f"up to {amounts.size(count)} to download ({time} at 10 MB/s)"]
-        return ", ".join(words) + (f"; {TRY}" if self.is_large else "")
+            said += [say("needs.download", size=amounts.size(count), time=time)]
+        if self.unknown:
+            said += [say("needs.unknown", parts=", ".join(self.unknown))]
+        return ", ".join(said) + ("; " + say("needs.try") if self.is_large else "")
 
 
 def check(
@@ -67,63 +74,96 @@ def check(
     stages: Sequence[Stage],
     *,
     agreed: bool = False,
-    unsized: Collection[str] = (),
 ) -> None:
     """Say what ``stages`` take and which licences they accept; ask where it is much.
 
-    ``agreed``: the answer was given beforehand. ``unsized``: parts that the recipe's own numbers do
-    not speak of. Raises WorkspaceError ``too-little-disk``;
+    ``agreed``: the answer was given beforehand. Raises WorkspaceError ``too-little-disk``;
     Interrupted ``declined``; ConfigurationError ``needs-consent`` without a terminal to ask on.
     """
-    costs = cost(plan, workspace, stages, unsized)
+    costs, say = cost(plan, workspace, stages), partial(words.text, lang=screen.lang)
     free = shutil.disk_usage(workspace.root).free / GIB
     if free < costs.disk:
         raise WorkspaceError(
             "too-little-disk",
             folder=workspace.root, need=f"{costs.disk:.3g}", free=f"{free:.2f}",
         )  # fmt: skip
-    screen.say("needs", costs.words())
-    for label in (stage.label for stage in stages if stage.network):
-        artefact = plan.downloads[label].download
-        if artefact and (terms := artefact.licence):
-            text = f"{artefact.name}: {terms.name}, {terms.address}: by downloading you accept it"
-            screen.say("licence", text)
+    if needs := costs.words(screen.lang):
+        screen.say("needs", needs)
+    for each in _fetched(plan, stages):
+        artefact = _artefact(each)
+        if terms := artefact.licence:
+            params = {"artefact": artefact.name, "name": terms.name, "address": terms.address}
+            screen.say("licence", say("licence", **params))
     if not costs.is_large or agreed:
         return
-    answer = screen.ask("Go on? [y/N] ")
+    answer = screen.ask(say("go-on"))
     if answer is None:
-        raise ConfigurationError("needs-consent", needs=costs.words())
+        raise ConfigurationError("needs-consent", needs=needs)
     if not answer:
         raise Interrupted("declined")
 
 
-def cost(
-    plan: Plan, workspace: Workspace, stages: Sequence[Stage], unsized: Collection[str] = ()
-) -> Cost:
+def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
     """What ``stages`` take; of a download only what is not here yet."""
-    needs = plan.recipe.needs
-    fetched = [plan.downloads[stage.label] for stage in stages if stage.network]
-    download = max(0.0, needs.download_gib - _here(plan, workspace)) if fetched else 0.0
-    only_gets = bool(fetched) and all(stage.step in ("fetch", "models", "data") for stage in stages)
-    rest = max(0.0, needs.disk_gib - needs.download_gib)
+    needs, fetched = plan.recipe.needs, _fetched(plan, stages)
+    sizes = [(each, _artefact(each).gib) for each in fetched]
+    download = sum(max(0.0, gib - _here(each, workspace) / GIB) for each, gib in sizes if gib)
+    steps = {stage.step for stage in stages}
+    trains = "train" in steps
     return Cost(
         download=download,
-        disk=download + (min(rest, CONVERTED_GIB) if only_gets else rest),
+        disk=download + (needs.disk_gib if trains else _copies(plan) if "models" in steps else 0),
         memory=needs.memory_gib,
         minutes=needs.minutes,
-        only_gets=only_gets,
-        unknown=not needs.download_gib and any(each.name in unsized for each in fetched),
-        trains=any(stage.step == "train" for stage in stages),
+        only_gets=steps <= {"fetch", "models", "data"},
+        unknown=tuple(each.name for each, gib in sizes if gib is None),
+        trains=trains,
     )
 
 
-def _here(plan: Plan, workspace: Workspace) -> float:
-    """GiB of the plan's downloads that are here, whole or in part."""
-    folders = [workspace.root / each.folder for each in plan.downloads.values()]
-    parts = [folder.with_name(f".{folder.name}.parts") for folder in folders]
-    return sum(map(_bytes, {*folders, *parts})) / GIB
+def _fetched(plan: Plan, stages: Sequence[Stage]) -> list[Input]:
+    return [plan.downloads[stage.label] for stage in stages if stage.network]
 
 
-def _bytes(folder: Path) -> int:
-    found = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
-    return sum(path.lstat().st_size for path in found)
+def _artefact(each: Input) -> Artefact:
+    assert each.download is not None  # noqa: S101 - asked of downloads only
+    return each.download
+
+
+def _copies(plan: Plan) -> float:
+    """GiB of the safe forms that the models step makes of what comes as pickles."""
+    parts = plan.recipe.weights.remote().values()
+    pickled = [part for part in parts if any(file.endswith(PICKLES) for file in part.files)]
+    return sum(part.gib or 0 for part in pickled)
+
+
+def _here(each: Input, workspace: Workspace) -> int:
+    """Bytes of a download that are here: whole files that are wanted, and beginnings of them.
+
+    Neither what was moved aside nor beginnings of other content, which no fetch goes on with.
+    """
+    artefact, folder = _artefact(each), workspace.root / each.folder
+    known = {**StepLock(folder / LOCK).hashes(), **artefact.sha256}
+    hashes = {name.replace("/", "__"): sha256 for name, sha256 in known.items()}
+    whole = {
+        name.replace("/", "__"): size
+        for name, size in _sizes(folder)
+        if may_be_fetched(name) and _is_wanted(name, artefact)
+    }
+    begun: dict[str, int] = {}
+    for part, size in _sizes(folder.with_name(f".{folder.name}.parts")):
+        name, _, content = part.rpartition(".")
+        if "/" not in part and name not in whole and hashes.get(name, content).startswith(content):
+            begun[name] = max(size, begun.get(name, 0))
+    return sum(whole.values()) + sum(begun.values())
+
+
+def _is_wanted(name: str, artefact: Artefact) -> bool:
+    depth = name.count("/")
+    return any(each.count("/") == depth and fnmatchcase(name, each) for each in artefact.files)
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), path.stat().st_size

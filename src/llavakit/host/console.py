@@ -53,7 +53,11 @@ class Screen:
         if not (sys.stdin.isatty() and self._err.is_terminal):
             return None
         self._err.print(Text(question, style="bold"), end="")
-        return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
+        try:
+            return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
+        except KeyboardInterrupt:  # whatever is said next begins a line of its own
+            self._err.print()
+            raise
 
     def result(self, value: Any, *, table: RenderableType | None = None, text: str = "") -> None:
         """A command's result: JSON for programs, a table or lines for people."""

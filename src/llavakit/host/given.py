@@ -11,7 +11,7 @@ from llavakit import artefact
 from llavakit import recipe as recipes
 from llavakit.artefact import Artefact, HuggingFace, ModelScope
 from llavakit.errors import ConfigurationError
-from llavakit.recipe import Given, Recipe
+from llavakit.recipe import DrawnProjector, Given, Recipe
 
 PARTS = ("llm", "vision", "projector")
 FILES = {
@@ -32,24 +32,23 @@ def apply(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     raw = recipe.resolved()
     for part, where in named.items():
         path = Path(where).expanduser().absolute()
-        old = getattr(recipe.weights, part)
         if path.is_file() if part == "projector" else path.is_dir():
             raw["weights"][part] = Given(source="path", path=str(path)).model_dump(mode="json")
-            if isinstance(old, Artefact):
-                _need_less(raw["needs"], path)
         elif part == "projector":
             raise ConfigurationError(
                 "bad-value", key="--projector", value=where, allowed="a file that is there"
             )
         else:
-            raw["weights"][part] = _remote(part, where, old)
+            raw["weights"][part] = _remote(part, where, getattr(recipe.weights, part))
     return recipes.parse(raw, origin=" ".join(f"--{part} {named[part]}" for part in named))
 
 
-def remote_parts(recipe: Recipe, options: Mapping[str, Any]) -> frozenset[str]:
-    """The parts that the options have put on a hub; ``recipe`` is what :func:`apply` made."""
-    remote = recipe.weights.remote()
-    return frozenset(part for part in PARTS if options.get(part) and part in remote)
+def lacks_projector(recipe: Recipe, options: Mapping[str, Any]) -> bool:
+    """Whether the options name real models and ``recipe``, which :func:`apply` made, has only a
+    drawn projector to put between them.
+    """
+    named = options.get("llm") or options.get("vision")
+    return bool(named) and isinstance(recipe.weights.projector, DrawnProjector)
 
 
 def _remote(part: str, where: str, old: object) -> dict[str, Any]:
@@ -85,11 +84,3 @@ def name_of(repository: str) -> str:
     """An artefact's name for a repository: ``maker/Llama 3`` is ``llama-3``."""
     last = repository.rpartition("/")[2].lower()
     return re.sub(r"[^a-z0-9._-]+", "-", last).lstrip("._-")[:64] or "weights"
-
-
-def _need_less(needs: dict[str, Any], path: Path) -> None:
-    """What the user has need not be fetched: it is about as large as what would have been."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    spared = min(sum(file.stat().st_size for file in files) / 2**30, needs["download_gib"])
-    needs["download_gib"] -= spared
-    needs["disk_gib"] = max(needs["disk_gib"] - spared, 0.1)

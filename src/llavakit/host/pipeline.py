@@ -38,8 +38,6 @@ class Pipeline:
     open_engine: Callable[[], Engine]
     agreed: bool = False
     """The user agreed beforehand (--yes) to a large download or a long training."""
-    unsized: frozenset[str] = frozenset()
-    """Parts of the weights that the recipe's own numbers do not speak of."""
     _engine: Engine | None = None
 
     @property
@@ -107,10 +105,7 @@ class Pipeline:
         on_gpu = any(stage.uses_gpu for stage in stages)
         if recipe.train.llm_quantization != "none" and on_gpu and self.gpus() == "none":
             raise StepError("needs-gpu", recipe=recipe.name)
-        consent.check(
-            self.screen, self.plan, self.workspace, stages,
-            agreed=self.agreed, unsized=self.unsized,
-        )  # fmt: skip
+        consent.check(self.screen, self.plan, self.workspace, stages, agreed=self.agreed)
 
     def _write_recipe(self) -> None:
         """Every step reads the resolved recipe from the run's folder."""

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from llavakit.errors import StepError
 from llavakit.events import Event
-from llavakit.host import amounts
+from llavakit.host import amounts, words
 from llavakit.host.console import Screen, table
 from llavakit.host.inputs import Input
 from llavakit.host.pipeline import Pipeline, disk_errors
@@ -57,20 +57,20 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
         with screen.progress("verify") as progress:
             checked = list(_hash_all(files, progress.show))
         drifted = [file for file in checked if file.state != "ok"]
-        moved = [note for file in drifted if (note := _move_aside(file, place.root))]
+        moved = [note for file in drifted if (note := _move_aside(file, place.root, screen.lang))]
     body = [{**asdict(file), "path": str(file.path), "aside": None} for file in checked]
     screen.result(
         {"files": body, "absent": absent, "moved": moved},
-        table=Group(*_tables(checked)),
+        table=Group(*_tables(checked, screen.lang)),
     )
     for note in moved:
         screen.say("moved aside", note)
     if drifted:
-        why = "\n".join(f"{file.name}: {file.state}" for file in drifted)
+        why = "\n".join(f"{file.name}: {_state(file, screen.lang)}" for file in drifted)
         raise StepError("drifted", count=len(drifted), total=len(checked), why=why)
     if absent:
         raise StepError("not-verified", what=", ".join(absent))
-    screen.say("verified", f"{len(checked)} files are what was locked")
+    screen.say("verified", words.text("verify.done", screen.lang, count=len(checked)))
     return 0
 
 
@@ -162,20 +162,26 @@ def _hash_all(files: list[Locked], show: Callable[[Event], None]) -> Iterator[Lo
         yield replace(file, state="ok" if hasher.hexdigest() == file.sha256 else "changed")
 
 
-def _tables(files: list[Locked]) -> Iterator[Table]:
+def _tables(files: list[Locked], lang: str) -> Iterator[Table]:
     """One for each folder."""
     columns = ("=file", "#size", "=sha256", "state")
     for folder, inside in groupby(files, key=lambda file: file.folder):
-        yield table(folder, columns, [_row(file) for file in inside])
+        yield table(folder, columns, [_row(file, lang) for file in inside])
 
 
-def _row(file: Locked) -> tuple[str, ...]:
+def _row(file: Locked, lang: str) -> tuple[str, ...]:
     name = file.name.removeprefix(f"{file.folder}/")
-    state = f"ok, {file.origin}" if file.state == "ok" else file.state
+    state = _state(file, lang)
+    if file.state == "ok":
+        state += f", {words.text(f'verify.{file.origin}', lang)}"
     return name, amounts.size(file.bytes), file.sha256[:12], state
 
 
-def _move_aside(file: Locked, root: Path) -> str:
+def _state(file: Locked, lang: str) -> str:
+    return words.text(f"verify.{file.state}", lang)
+
+
+def _move_aside(file: Locked, root: Path, lang: str) -> str:
     """Rename a changed file to ``NAME.wrong``; what became of it, or nothing."""
     if file.aside is None or file.state != "changed":
         return ""
@@ -185,4 +191,4 @@ def _move_aside(file: Locked, root: Path) -> str:
         target = file.aside.with_name(f"{file.aside.name}.{number}.wrong")
     target.parent.mkdir(parents=True, exist_ok=True)
     file.path.rename(target)
-    return f"{file.name} is now {target.relative_to(root)}"
+    return words.text("verify.moved", lang, name=file.name, target=target.relative_to(root))

@@ -1,0 +1,78 @@
+"""What the host says besides failures: one table, English and Chinese.
+
+Failures have theirs in :mod:`llavakit.messages`. Names of parts, licences and commands stay as they
+are in both languages.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    en: str
+    zh: str
+
+
+def text(key: str, /, lang: str, **params: object) -> str:
+    """The words of ``key`` with their ``{names}`` filled in. Raises KeyError for a key that the
+    table lacks.
+    """
+    words = TABLE[key]
+    return (words.zh if lang == "zh" else words.en).format(**params)
+
+
+TABLE: dict[str, Words] = {
+    # --- what is to come, and the question ---
+    "needs.minutes": Words("about {minutes:g} min", "约 {minutes:g} 分钟"),
+    "needs.memory": Words("{gib:g} GiB of memory", "内存 {gib:g} GiB"),
+    "needs.disk": Words("{gib:.3g} GiB of disk", "磁盘 {gib:.3g} GiB"),
+    "needs.download": Words(
+        "up to {size} to download ({time} at 10 MB/s)", "最多下载 {size}(10 MB/s 时约 {time})"
+    ),
+    "needs.unknown": Words(
+        "a download of unknown size: {parts} (`invoke models --check` tells it)",
+        "另有大小未知的下载:{parts}(可用 `invoke models --check` 查看)",
+    ),
+    "needs.try": Words("`invoke demo` is the free try", "可先用 `invoke demo` 免费体验"),
+    "licence": Words(
+        "{artefact}: {name}, {address}: by downloading you accept it",
+        "{artefact}:{name},{address}:下载即表示接受该许可",
+    ),
+    "go-on": Words("Go on? [y/N] ", "是否继续?[y/N] "),
+    "projector.drawn": Words(
+        "WARNING: drawn and untrained in the recipe {recipe}, so answers will mean nothing; "
+        "the tutorial is --recipe tutorial",
+        "警告:配方 {recipe} 的 projector 是随机生成、未经训练的,回答没有意义;"
+        "教程请用 --recipe tutorial",
+    ),
+    "first-use": Words("files locked: {count}, in {locks}", "已锁定 {count} 个文件,见 {locks}"),
+    "stopped": Words("stopped", "已停止"),
+    # --- invoke models --check ---
+    "state.ok": Words("ok", "可用"),
+    "state.other bytes": Words("other bytes", "内容不同"),
+    "state.source.unreachable": Words("does not answer", "没有响应"),
+    "state.source.gated": Words("permitted accounts only", "仅限获得许可的账号"),
+    "state.source.missing": Words("not there", "不存在"),
+    "state.source.no-files": Words("has none of the files", "没有所需的文件"),
+    "state.source.no-tool": Words("git or git-lfs is missing here", "本机缺少 git 或 git-lfs"),
+    "check.files": Words("{count} files", "{count} 个文件"),
+    "check.answers": Words("answers in {ms:.0f} ms", "响应时间 {ms:.0f} ms"),
+    "check.revision": Words("at {revision}", "版本 {revision}"),
+    "check.none": Words(
+        "nothing of this recipe comes from elsewhere", "此配方没有任何内容来自别处"
+    ),
+    "where.drawn": Words("drawn here", "在本机生成"),
+    "where.here": Words("here: {path}", "本机:{path}"),
+    "where.yours": Words("yours: {path}", "您的:{path}"),
+    # --- invoke models --verify ---
+    "verify.ok": Words("ok", "正常"),
+    "verify.changed": Words("changed", "已改变"),
+    "verify.missing": Words("missing", "缺失"),
+    "verify.known to the recipe": Words("known to the recipe", "配方已知"),
+    "verify.locked at first use": Words("locked at first use", "首次使用时锁定"),
+    "verify.made here": Words("made here", "在本机生成"),
+    "verify.yours": Words("yours", "您的"),
+    "verify.moved": Words("{name} is now {target}", "{name} 已移至 {target}"),
+    "verify.done": Words("{count} files are what was locked", "{count} 个文件与锁定的内容一致"),
+}
