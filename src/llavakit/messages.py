@@ -433,9 +433,9 @@ TABLE: dict[str, Entry] = {
     "source.unreachable": Entry(
         Text(
             "{source} does not answer.",
-            "Look at the network and at HTTPS_PROXY, or name a mirror (HF_ENDPOINT).",
+            "Look at the network; set HTTPS_PROXY, or a mirror (docs/sources.md).",
         ),
-        Text("{source} 没有响应。", "请检查网络和 HTTPS_PROXY,或指定镜像(HF_ENDPOINT)。"),
+        Text("{source} 没有响应。", "请检查网络;设置 HTTPS_PROXY 或镜像(docs/sources.md)。"),
     ),
     "source.gated": Entry(
         Text(
@@ -563,11 +563,11 @@ TABLE: dict[str, Entry] = {
     "source.none-left": Entry(
         Text(
             "No source of {artefact} gave {file}.",
-            "Correct one cause above, or name a folder of yours (--llm, --vision, --projector).",
+            "Correct one cause above, or name files that you have (docs/sources.md).",
         ),
         Text(
             "{artefact} 的所有来源都没能提供 {file}。",
-            "请解决上面的一个原因,或指定本地文件夹(--llm、--vision、--projector)。",
+            "请解决上面的一个原因,或指定您已有的文件(docs/sources.md)。",
         ),
     ),
     "data.other-repetition": Entry(
@@ -583,11 +583,11 @@ TABLE: dict[str, Entry] = {
     "source.cannot-be-had": Entry(
         Text(
             "No source can give {artefacts} now.",
-            "Correct one cause above, or name a folder of yours (--llm, --vision, --projector).",
+            "Correct one cause above, or name files that you have (docs/sources.md).",
         ),
         Text(
             "目前没有来源能提供 {artefacts}。",
-            "请解决上面的一个原因,或指定本地文件夹(--llm、--vision、--projector)。",
+            "请解决上面的一个原因,或指定您已有的文件(docs/sources.md)。",
         ),
     ),
     # --- weights ---
@@ -684,11 +684,11 @@ TABLE: dict[str, Entry] = {
     ),
     "weights.links-away": Entry(
         Text(
-            "The files of the {part} in {path} are links that lead far away from that folder.",
+            "The files of the {part} in {path} are links that lead out of that folder.",
             "Name the folder that holds the files themselves, or a copy of it (`cp -rL`).",
         ),
         Text(
-            "{part} 的文件夹 {path} 中的文件是指向远处的链接。",
+            "{part} 的文件夹 {path} 中的文件是指向文件夹之外的链接。",
             "请指定存放真实文件的文件夹,或先用 `cp -rL` 复制一份。",
         ),
     ),
