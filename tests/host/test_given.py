@@ -12,7 +12,8 @@ from llavakit import artefact
 from llavakit import recipe as recipes
 from llavakit.errors import ConfigurationError
 from llavakit.host.given import apply, name_of
-from llavakit.recipe import Given, Recipe, RemoteWeights
+from llavakit.parts import Given, RemoteWeights
+from llavakit.recipe import Recipe
 
 
 def tiny() -> Recipe:

@@ -11,7 +11,8 @@ from llavakit import artefact
 from llavakit import recipe as recipes
 from llavakit.artefact import Artefact, HuggingFace, ModelScope
 from llavakit.errors import ConfigurationError
-from llavakit.recipe import Given, Recipe
+from llavakit.parts import Given
+from llavakit.recipe import Recipe
 
 PARTS = ("llm", "vision", "projector")
 FILES = {
