@@ -57,6 +57,9 @@ def test_the_list_comes_at_once() -> None:
         (("train", "--recipe", "configs/recipes"), "ls configs/recipes"),
         (("train", "--set", "summary=2024-13-45"), "--set seed=3"),
         (("demo", "--lang", "de"), "en, zh"),
+        (("train", "--weights", "real", "--recipe", "tutorial"), "Use one of: random"),
+        (("train", "--weights", "random"), "--recipe tutorial"),
+        (("train", "--data", "nowhere"), "nowhere"),
         (("models", "--llm", "nowhere"), "modelscope:OWNER/NAME"),
         (("models", "--vision", "hub:a/b"), "huggingface:OWNER/NAME"),
         (("train", "--projector", "modelscope:a/b"), "a file that is there"),
@@ -125,6 +128,15 @@ def test_a_folder_of_the_user_s_is_mounted_for_whatever_reads_it(tmp_path: Path)
     for label in ("models", "train", "ask-after"):
         assert f"source={tmp_path}/mine,target=/workspace/inputs/llm-" in stages[label]["command"]
     assert "--llm inputs/llm-" in stages["models"]["command"]
+
+
+def test_a_rehearsal_fetches_no_weights(tmp_path: Path) -> None:
+    recipe = ("--recipe", "tutorial", "--workspace", str(tmp_path / "w"))
+    done = invoke("train", *recipe, "--weights", "random", "--plan", "--json")
+    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
+    running = [label for label, stage in stages.items() if stage["action"] == "run"]
+    assert running == ["fetch-data", "models", "data", "train"]
+    assert "--text data/downloads/" in stages["models"]["command"]
 
 
 def test_nothing_is_asked_of_sources_where_all_is_drawn(tmp_path: Path) -> None:

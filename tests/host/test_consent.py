@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from host.recipes import LLM, remote
 
+from llavakit import recipe as recipes
 from llavakit.errors import ConfigurationError, Interrupted, KitError, WorkspaceError
-from llavakit.host import consent, plan
+from llavakit.host import consent, given, plan
 from llavakit.host.console import Screen
 from llavakit.host.plan import Plan
 from llavakit.host.settings import KIT
@@ -112,6 +113,18 @@ def test_licences_are_named_for_what_will_be_fetched(
     assert f"{LLM['licence']['name']}, {LLM['licence']['address']}: by downloading" in err
     refused(tmp_path, made, "train")
     assert "licence  " not in capsys.readouterr().err
+
+
+def test_random_weights_are_counted_as_disk_and_not_as_a_download(tmp_path: Path) -> None:
+    recipe = recipes.load(KIT / "configs" / "recipes" / "tutorial.yaml")
+    made = make(given.apply(recipe, {"weights": "random"}))
+    stages = [made.stage(label) for label in ("fetch-data", "models")]
+    cost = consent.cost(made, Workspace(tmp_path), stages)
+    assert cost.only_gets
+    assert cost.download == 0
+    assert 15 < cost.disk < 18
+    whole = consent.cost(made, Workspace(tmp_path), [*stages, made.stage("train")])
+    assert whole.disk == recipe.needs.disk_gib
 
 
 def test_what_is_here_is_not_counted_again(tmp_path: Path) -> None:

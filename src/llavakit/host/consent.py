@@ -12,6 +12,7 @@ from llavakit.errors import ConfigurationError, Interrupted, WorkspaceError
 from llavakit.host import amounts
 from llavakit.host.console import Screen
 from llavakit.host.plan import Plan, Stage
+from llavakit.parts import RandomLLM
 from llavakit.workspace import Workspace
 
 GIB = 2**30
@@ -104,17 +105,26 @@ def cost(
     needs = plan.recipe.needs
     fetched = [plan.downloads[stage.label] for stage in stages if stage.network]
     download = max(0.0, needs.download_gib - _here(plan, workspace)) if fetched else 0.0
-    only_gets = bool(fetched) and all(stage.step in ("fetch", "models", "data") for stage in stages)
+    drawn = _drawn(plan, stages)
+    gets = all(stage.step in ("fetch", "models", "data") for stage in stages)
+    only_gets = gets and bool(fetched or drawn)
     rest = max(0.0, needs.disk_gib - needs.download_gib)
     return Cost(
         download=download,
-        disk=download + (min(rest, CONVERTED_GIB) if only_gets else rest),
+        disk=download + (min(rest, CONVERTED_GIB + drawn) if only_gets else rest),
         memory=needs.memory_gib,
         minutes=needs.minutes,
         only_gets=only_gets,
         unknown=not needs.download_gib and any(each.name in unsized for each in fetched),
         trains=any(stage.step == "train" for stage in stages),
     )
+
+
+def _drawn(plan: Plan, stages: Sequence[Stage]) -> float:
+    """GiB of random weights that ``stages`` will write."""
+    llm = plan.recipe.weights.llm
+    makes = any(stage.step == "models" for stage in stages)
+    return llm.bytes / GIB if makes and isinstance(llm, RandomLLM) else 0.0
 
 
 def _here(plan: Plan, workspace: Workspace) -> float:

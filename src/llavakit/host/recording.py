@@ -82,6 +82,7 @@ def _inside(plan: Plan, label: str, found: dict[str, Any]) -> dict[str, str]:
 def _recipe(plan: Plan) -> dict[str, Any]:
     """The resolved recipe. Of what is kept elsewhere the hash counts, not where a host has it."""
     body = plan.recipe.resolved()
+    del body["rehearsal"]  # says nothing of a run: one with those weights has them as its weights
     places = [(body["data"], "folder"), *((part, "path") for part in body["weights"].values())]
     for part, key in places:
         path = Path(part.get(key) or "")
