@@ -70,6 +70,9 @@ def test_the_command_line_says_all_of_it():
         ("--memory", str(2**30)),
         ("--memory-swap", str(2**30)),
         ("--shm-size", str(2**20)),
+        ("--ulimit", "memlock=-1"),
+        ("--ulimit", "stack=67108864"),
+        ("--env", "CUDA_DEVICE_ORDER=PCI_BUS_ID"),
         ("--userns", "host"),
         ("--device", "nvidia.com/gpu=0"),
         ("--device", "nvidia.com/gpu=1"),
@@ -104,6 +107,19 @@ def test_images_that_ask_for_every_gpu_get_none():
     some = Job("j", (), Path("/w"), gpus="0")
     by_runtime = ContainerSpec(some, "i", (1, 1), GpuAccess.RUNTIME)
     assert "NVIDIA_VISIBLE_DEVICES" not in by_runtime.environment
+
+
+def test_jobs_on_a_gpu_may_lock_memory_where_the_engine_can_let_them():
+    job = Job("j", (), Path("/w"), gpus="all")
+    limits = ContainerSpec(job, "i", (1, 1)).options()["ulimits"]
+    assert [(each["Name"], each["Soft"], each["Hard"]) for each in limits] == [
+        ("memlock", -1, -1), ("stack", 2**26, 2**26)]  # fmt: skip
+    rootless = ContainerSpec(job, "i", (0, 0), may_raise_limits=False)
+    without = ContainerSpec(Job("j", (), Path("/w")), "i", (1, 1))
+    for spec in (rootless, without):
+        assert spec.options()["ulimits"] == []
+        assert "--ulimit" not in spec.run_line()
+    assert "CUDA_DEVICE_ORDER" not in without.environment
 
 
 def write_spec(folder: Path, name: str, text: str) -> Path:

@@ -204,7 +204,9 @@ class DockerEngine:
     def _spec(self, job: Job) -> ContainerSpec:
         user = (0, 0) if self._rootless else mounts.job_user(job.workspace, self._user)
         userns = "host" if "name=userns" in self._security else ""
-        return ContainerSpec(job, self.image, user, self._gpu_access, userns)
+        return ContainerSpec(
+            job, self.image, user, self._gpu_access, userns, may_raise_limits=not self._rootless
+        )
 
     def _prepare(self, spec: ContainerSpec) -> None:
         job = spec.job
