@@ -43,6 +43,69 @@ TABLE: dict[str, Entry] = {
             "请在有 GPU 的机器上运行;任何机器都可以先试 `invoke demo`。",
         ),
     ),
+    "step.no-such-gpu": Entry(
+        Text(
+            "This host has no GPU {wanted}; it has {found}.",
+            "Name one of these with --gpus, or leave --gpus out.",
+        ),
+        Text("本机没有 GPU {wanted};现有:{found}。", "请用 --gpus 指定其中之一,或去掉 --gpus。"),
+    ),
+    "step.no-kernels": Entry(
+        Text(
+            "{gpu} has compute capability {capability}; the pinned torch 2.1.2 (CUDA 12.1) "
+            "has kernels for {built}.",
+            "Use a GPU from Maxwell (5.0) to Hopper (9.0), such as L20, A100, RTX 4090 or H100; "
+            "`invoke demo --gpus none` runs on any machine.",
+        ),
+        Text(
+            "{gpu} 的计算能力是 {capability};锁定的 torch 2.1.2(CUDA 12.1)只含 {built} 的内核。",
+            "请使用 Maxwell(5.0)至 Hopper(9.0)的 GPU,如 L20、A100、RTX 4090、H100;"
+            "任何机器都可以运行 `invoke demo --gpus none`。",
+        ),
+    ),
+    "step.old-driver": Entry(
+        Text(
+            "The NVIDIA driver is {found}; CUDA 12.1 needs {needed} or newer.",
+            "Update the driver (on Ubuntu `sudo ubuntu-drivers install`, then restart the host).",
+        ),
+        Text(
+            "NVIDIA 驱动版本是 {found};CUDA 12.1 需要 {needed} 或更新版本。",
+            "请更新驱动(Ubuntu 上运行 `sudo ubuntu-drivers install`,然后重启主机)。",
+        ),
+    ),
+    "step.small-gpu": Entry(
+        Text(
+            "{gpu} has {total} MiB; the recipe {recipe} takes {need} MiB of one GPU.",
+            "Use a larger GPU (48 GB for the tutorial), or a smaller recipe; "
+            "`invoke demo` is the free try.",
+        ),
+        Text(
+            "{gpu} 的显存为 {total} MiB;配方 {recipe} 需要单卡 {need} MiB。",
+            "请换用显存更大的 GPU(教程需要 48 GB),或换用更小的配方;可先试 `invoke demo`。",
+        ),
+    ),
+    "step.busy-gpu": Entry(
+        Text(
+            "{gpu} has {free} of {total} MiB free; the recipe {recipe} takes {need}. "
+            "It is held by: {holders}.",
+            "End those processes, or choose another GPU with --gpus; with enough room: {others}.",
+        ),
+        Text(
+            "{gpu} 空闲显存为 {free} MiB(共 {total} MiB);配方 {recipe} 需要 {need} MiB。"
+            "占用者:{holders}。",
+            "请结束这些进程,或用 --gpus 换一块 GPU;空间足够的有:{others}。",
+        ),
+    ),
+    "step.little-memory": Entry(
+        Text(
+            "{free} GiB of memory are free; the recipe {recipe} takes {need} GiB.",
+            "Close other programs, or raise the memory limit of the container you are in.",
+        ),
+        Text(
+            "空闲内存为 {free} GiB;配方 {recipe} 需要 {need} GiB。",
+            "请关闭其他程序;若在容器中,请调高其内存上限。",
+        ),
+    ),
     "step.no-evaluation-picture": Entry(
         Text(
             "The picture for looks during training, {image}, is not among the data's pictures.",

@@ -125,6 +125,12 @@ def test_random_weights_are_counted_as_disk_and_not_as_a_download(tmp_path: Path
     assert 15 < cost.disk < 18
     whole = consent.cost(made, Workspace(tmp_path), [*stages, made.stage("train")])
     assert whole.disk == recipe.needs.disk_gib
+    for place in (made.weights / "llm", made.run / "train"):
+        (tmp_path / place).mkdir(parents=True)
+        with (tmp_path / place / "x").open("wb") as file:
+            file.truncate(16 * 2**30)
+    rest = consent.cost(made, Workspace(tmp_path), [made.stage("train")])
+    assert rest.disk == pytest.approx(whole.disk - 32), "weights and checkpoints that are here"
 
 
 def test_what_is_here_is_not_counted_again(tmp_path: Path) -> None:

@@ -101,14 +101,14 @@ def check(
 def cost(
     plan: Plan, workspace: Workspace, stages: Sequence[Stage], unsized: Collection[str] = ()
 ) -> Cost:
-    """What ``stages`` take; of a download only what is not here yet."""
+    """What ``stages`` take; of a download and of the disk only what is not here yet."""
     needs = plan.recipe.needs
     fetched = [plan.downloads[stage.label] for stage in stages if stage.network]
     download = max(0.0, needs.download_gib - _here(plan, workspace)) if fetched else 0.0
     drawn = _drawn(plan, stages)
     gets = all(stage.step in ("fetch", "models", "data") for stage in stages)
     only_gets = gets and bool(fetched or drawn)
-    rest = max(0.0, needs.disk_gib - needs.download_gib)
+    rest = max(0.0, needs.disk_gib - needs.download_gib - _made(plan, workspace))
     return Cost(
         download=download,
         disk=download + (min(rest, CONVERTED_GIB + drawn) if only_gets else rest),
@@ -125,6 +125,11 @@ def _drawn(plan: Plan, stages: Sequence[Stage]) -> float:
     llm = plan.recipe.weights.llm
     makes = any(stage.step == "models" for stage in stages)
     return llm.bytes / GIB if makes and isinstance(llm, RandomLLM) else 0.0
+
+
+def _made(plan: Plan, workspace: Workspace) -> float:
+    """GiB of weights and checkpoints that the plan has made already."""
+    return sum(_bytes(workspace.root / folder) for folder in (plan.weights, plan.run)) / GIB
 
 
 def _here(plan: Plan, workspace: Workspace) -> float:
