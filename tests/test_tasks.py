@@ -119,6 +119,21 @@ def test_much_is_not_begun_unasked(tmp_path: Path) -> None:
     assert not list((tmp_path / "models").iterdir())
 
 
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this host has a GPU")
+def test_without_a_gpu_it_is_said_at_once_and_before_anything_else(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = invoke("train", "--recipe", "tutorial", "--workspace", str(tmp_path / "w"))
+        times.append(time.monotonic() - started)
+        assert done.returncode == 1
+        assert "NVIDIA GPU" in done.stderr
+        assert "`invoke demo`" in done.stderr
+        labels = {line.partition(" ")[0] for line in done.stderr.splitlines()}
+        assert labels.isdisjoint({"licence", "needs", "engine", "Traceback"})
+    assert min(times) < 2
+
+
 def test_a_folder_of_the_user_s_is_mounted_for_whatever_reads_it(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")

@@ -34,8 +34,8 @@ NO_OTHER_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
 """CUDA's images say ``all``, which gives every GPU where NVIDIA's runtime is the default one."""
 GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """nvidia-smi's own, by which people name their GPUs; CUDA's counts the fastest first."""
-GPU_ULIMITS = {"memlock": -1, "stack": 64 << 20}
-"""Bytes, as NVIDIA asks for its containers: pinned memory is locked, NCCL wants deep stacks."""
+GPU_STACK = 64 << 20
+"""Bytes of a thread's stack, and no limit on locked memory: what NVIDIA asks for its containers."""
 NO_PRIVILEGES = "no-new-privileges:true"
 LOOPBACK = re.compile(
     r"(?=.*:)"  # a scheme or a port: the bare word is no address to connect to
@@ -81,8 +81,8 @@ class ContainerSpec:
     gpu_access: GpuAccess = GpuAccess.NONE
     userns: str = ""
     """``host`` where the engine remaps users, so that the workspace's owner stays who it is."""
-    may_raise_limits: bool = True
-    """A rootless engine may not raise a limit above its own user's: the container cannot start."""
+    may_lock_memory: bool = True
+    """Where an engine may not raise this limit, a container that asks for it cannot start."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -92,8 +92,9 @@ class ContainerSpec:
 
     @property
     def ulimits(self) -> list[tuple[str, int]]:
-        given = self.job.gpus != "none" and self.may_raise_limits
-        return list(GPU_ULIMITS.items()) if given else []
+        if self.job.gpus == "none":
+            return []
+        return [("memlock", -1)] * self.may_lock_memory + [("stack", GPU_STACK)]
 
     @property
     def labels(self) -> dict[str, str]:
