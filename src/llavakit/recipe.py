@@ -130,6 +130,9 @@ class Needs(Part):
     download_gib: Annotated[float, Field(ge=0, strict=False)] = 0.0
 
     disk_gib: PositiveFloat
+    """The download included; checkpoints too, where ``checkpoint_gib`` is not given."""
+    checkpoint_gib: PositiveFloat | None = None
+    """One checkpoint, with what the optimizer resumes from."""
     memory_gib: PositiveFloat
     minutes: PositiveFloat
     gpu_mib: PositiveInt | None = None

@@ -124,13 +124,26 @@ def test_random_weights_are_counted_as_disk_and_not_as_a_download(tmp_path: Path
     assert cost.download == 0
     assert 15 < cost.disk < 18
     whole = consent.cost(made, Workspace(tmp_path), [*stages, made.stage("train")])
-    assert whole.disk == recipe.needs.disk_gib
+    assert whole.disk == pytest.approx(24 + 2 * 18.2)
     for place in (made.weights / "llm", made.run / "train"):
         (tmp_path / place).mkdir(parents=True)
         with (tmp_path / place / "x").open("wb") as file:
             file.truncate(16 * 2**30)
     rest = consent.cost(made, Workspace(tmp_path), [made.stage("train")])
     assert rest.disk == pytest.approx(whole.disk - 32), "weights and checkpoints that are here"
+
+
+def test_a_50_gb_disk_takes_the_tutorial_when_only_the_last_checkpoint_is_kept(
+    tmp_path: Path,
+) -> None:
+    path = KIT / "configs" / "recipes" / "tutorial.yaml"
+    disk = {}
+    for every in (500, 1200, 2000):
+        made = make(recipes.load(path, [f"train.checkpoints.every={every}"]))
+        stages = [made.stage(label) for label in (*FETCHES, "models", "train")]
+        disk[every] = consent.cost(made, Workspace(tmp_path), stages).disk * 2**30 / 1e9
+    assert disk[500] > 60
+    assert disk[1200] == disk[2000] < 46
 
 
 def test_what_is_here_is_not_counted_again(tmp_path: Path) -> None:

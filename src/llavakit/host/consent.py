@@ -13,6 +13,7 @@ from llavakit.host import amounts
 from llavakit.host.console import Screen
 from llavakit.host.plan import Plan, Stage
 from llavakit.parts import RandomLLM
+from llavakit.recipe import Recipe
 from llavakit.workspace import Workspace
 
 GIB = 2**30
@@ -108,7 +109,9 @@ def cost(
     drawn = _drawn(plan, stages)
     gets = all(stage.step in ("fetch", "models", "data") for stage in stages)
     only_gets = gets and bool(fetched or drawn)
-    rest = max(0.0, needs.disk_gib - needs.download_gib - _made(plan, workspace))
+    trains = any(stage.step == "train" for stage in stages)
+    made = needs.disk_gib - needs.download_gib + (_checkpoints(plan.recipe) if trains else 0.0)
+    rest = max(0.0, made - _made(plan, workspace))
     return Cost(
         download=download,
         disk=download + (min(rest, CONVERTED_GIB + drawn) if only_gets else rest),
@@ -116,8 +119,15 @@ def cost(
         minutes=needs.minutes,
         only_gets=only_gets,
         unknown=not needs.download_gib and any(each.name in unsized for each in fetched),
-        trains=any(stage.step == "train" for stage in stages),
+        trains=trains,
     )
+
+
+def _checkpoints(recipe: Recipe) -> float:
+    """GiB of all checkpoints that lie on the disk at once; 0 where that is in ``disk_gib``."""
+    keeps, iterations = recipe.train.checkpoints, recipe.expected.iterations
+    written = keeps.keep if iterations is None else -(-iterations // keeps.every)
+    return min(keeps.keep, written) * (recipe.needs.checkpoint_gib or 0.0)
 
 
 def _drawn(plan: Plan, stages: Sequence[Stage]) -> float:
