@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from llavakit.engines import docker as docker_engine
 from llavakit.engines import image, venv
 from llavakit.errors import EngineError, EnvironmentFailure
-from llavakit.host import environment, nvidia, preflight
+from llavakit.host import environment, memory, nvidia, preflight
 from llavakit.host.console import Screen, table
 from llavakit.host.settings import Settings
 
@@ -87,7 +87,8 @@ def _disk(settings: Settings) -> Check:
 
 def _memory(_: Settings) -> Check:
     total = environment.memory_bytes() / 2**30
-    found = f"{total:.1f} GiB"
+    free = (memory.available_bytes() or 0) / 2**30
+    found = f"{free:.1f} of {total:.1f} GiB free"
     if total < MEMORY_GIB:
         return Check("memory", "warn", found, f"`tiny` wants {MEMORY_GIB:g} GiB")
     return Check("memory", "pass", found)
