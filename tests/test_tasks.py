@@ -111,11 +111,11 @@ def test_what_is_fetched_is_planned_with_a_network_and_without_secrets(tmp_path:
 
 def test_much_is_not_begun_unasked(tmp_path: Path) -> None:
     words = ("models", "--recipe", "tutorial", "--engine", "local", "--workspace", str(tmp_path))
-    done = invoke(*words, "--set", "needs.disk_gib=17")
+    done = invoke(*words, "--set", "needs.download_gib=1.5", "--set", "needs.disk_gib=2")
     assert done.returncode == 2
     assert "--yes" in done.stderr
     assert "by downloading you accept it" in done.stderr
-    assert "17.8 GB to download" in done.stderr
+    assert "1.6 GB to download" in done.stderr
     assert not list((tmp_path / "models").iterdir())
 
 
