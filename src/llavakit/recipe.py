@@ -59,8 +59,10 @@ class Lora(Part):
 
 class Checkpoints(Part):
     every: PositiveInt
-    """Iterations."""
+    """Iterations; the last one is always written."""
     keep: PositiveInt
+    """How many there are at once. The oldest goes before the next is written: with 1, a training
+    that is killed while it writes starts over. What stays in the end are the weights alone."""
 
 
 class Evaluation(Part):
@@ -95,7 +97,7 @@ class Train(Part):
     llm_lora: Lora
     vision_lora: Lora
     deepspeed: Literal["zero2", "none"]
-    """Used where there is a GPU; on a CPU XTuner trains in fp32 without it."""
+    """On a CPU it computes in fp32, over gloo: to try what a GPU host runs."""
     log_every: PositiveInt = 10
     checkpoints: Checkpoints
     evaluation: Evaluation | None = None
