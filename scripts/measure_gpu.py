@@ -453,7 +453,6 @@ class Measurement:
         planned = self.plan(*more)
         run = planned["run"]
         line = next(each["command"] for each in planned["stages"] if each["stage"] == "train")
-        kept = self.workspace / "cache" / "measured-config.py"
         found: dict[str, list[float]] = {"kit": [], "plain": []}
         its: list[float] = []
         before = self.sampler.begin()
@@ -466,7 +465,10 @@ class Measurement:
             process.kill()
             process.wait()
             self.kill_jobs(run)
-            shutil.copy(self.workspace / "runs" / run / "train" / "config.py", kept)
+            for name in ("config.py", "deepspeed.json"):
+                with contextlib.suppress(FileNotFoundError):
+                    made = self.workspace / "runs" / run / "train" / name
+                    shutil.copy(made, self.workspace / "cache" / f"measured-{name}")
             time.sleep(2)  # the GPU's memory comes back
             self.forget(run)
             first, steps = self.plain_once(line)
@@ -487,9 +489,8 @@ class Measurement:
     def plain_once(self, line: str) -> tuple[float, list[float]]:
         """Seconds to plain XTuner's first iteration, and from each to the next."""
         argv = ["train", "cache/measured-config.py", "--work-dir", "cache/measured-plain"]
-        config = (self.workspace / "cache" / "measured-config.py").read_text(encoding="utf-8")
-        if self.args.deepspeed and "AmpOptimWrapper" in config:
-            argv += ["--deepspeed", self.args.deepspeed]
+        if (self.workspace / "cache" / "measured-deepspeed.json").exists():
+            argv += ["--deepspeed", "cache/measured-deepspeed.json"]
         code = PLAIN.format(argv=argv)
         line = line[: line.index(" -m llavakit.steps.train")] + f" -c {shlex.quote(code)}"
         in_container = "docker run " in line
@@ -678,8 +679,6 @@ def main() -> int:
     parser.add_argument("--kill-at", type=int, default=30, help="kill once this iteration is done")
     parser.add_argument("--times", type=int, default=1, help="turns of the phase plain")
     parser.add_argument("--iterations", type=int, default=5, help="of each start in phase plain")
-    parser.add_argument("--deepspeed", default="deepspeed_zero2",
-                        help="what plain XTuner gets where the recipe trains with it")  # fmt: skip
     parser.add_argument("--picture", default="")
     parser.add_argument("--question", action="append", default=[])
     parser.add_argument("--budget", type=float, default=0, help="seconds; 0: no limit")
