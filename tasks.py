@@ -14,6 +14,8 @@ HELP = {
     "fresh": "begin a new run, even if one of this recipe is there",
     "json": "results as JSON on standard output",
     "lang": "messages in en or zh",
+    "weights": "random: weights of the same shapes, drawn here, to rehearse without a download",
+    "data": "a folder that has the recipe's data already",
     "llm": "another language model: a folder, modelscope:OWNER/NAME[@REV] or huggingface:...",
     "vision": "another vision tower, named like --llm",
     "projector": "a projector's file",
@@ -26,8 +28,8 @@ HELP = {
     "builder": "auto, buildkit or sdk",
     "environments": "the local engine's environments too",
     "image": "the image too",
-    "models": "the weights too",
-    "data": "the prepared data too",
+    "clean.models": "the weights too",
+    "clean.data": "the prepared data too",
     "runs": "the runs too",
     "yes": "do not ask before deleting, a large download or a long training",
     "quick": "leave out what needs the environment or an engine",
@@ -37,7 +39,8 @@ HELP = {
 def face(body):
     """A task whose options have their help from the one table."""
     options = inspect.signature(body).parameters
-    known = {name: HELP[name] for name in options if name in HELP}
+    named = {name: HELP.get(f"{body.__name__}.{name}", HELP.get(name)) for name in options}
+    known = {name: text for name, text in named.items() if text}
     return task(body, help=known, iterable=["set"] if "set" in options else [])
 
 
@@ -48,51 +51,56 @@ def call(name, c, options):
 
 
 @face
-def models(c, recipe="", set=None, llm="", vision="", projector="", engine="", workspace="",
-           plan=False, check=False, verify=False, yes=False, json=False, lang=""):  # fmt: skip
+def models(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
+           engine="", workspace="", plan=False, check=False, verify=False, yes=False, json=False,
+           lang=""):  # fmt: skip
     """Get or draw the recipe's weights."""
     call("models", c, locals())
 
 
 @face
-def data(c, recipe="", set=None, engine="", workspace="", plan=False, yes=False, json=False,
-         lang=""):  # fmt: skip
+def data(c, recipe="", set=None, data="", engine="", workspace="", plan=False, yes=False,
+         json=False, lang=""):  # fmt: skip
     """Validate the recipe's conversations and pictures, and repeat them."""
     call("data", c, locals())
 
 
 @face
-def train(c, recipe="", set=None, llm="", vision="", projector="", engine="", gpus="",
-          workspace="", plan=False, fresh=False, yes=False, json=False, lang=""):  # fmt: skip
+def train(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
+          gpus="", workspace="", plan=False, fresh=False, yes=False, json=False,
+          lang=""):  # fmt: skip
     """Fine-tune, after whatever is missing before it."""
     call("train", c, locals())
 
 
 @face
-def convert(c, recipe="", set=None, llm="", vision="", projector="", engine="", gpus="",
-            workspace="", plan=False, yes=False, json=False, lang=""):  # fmt: skip
+def convert(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
+            engine="", gpus="", workspace="", plan=False, yes=False, json=False,
+            lang=""):  # fmt: skip
     """Convert the pretrained and the fine-tuned model to Hugging Face's form."""
     call("convert", c, locals())
 
 
 @face
-def ask(c, picture="", question="", pretrained=False, recipe="", set=None, llm="", vision="",
-        projector="", engine="", gpus="", workspace="", plan=False, yes=False, json=False,
-        lang=""):  # fmt: skip
+def ask(c, picture="", question="", pretrained=False, recipe="", set=None, weights="", llm="",
+        vision="", projector="", data="", engine="", gpus="", workspace="", plan=False, yes=False,
+        json=False, lang=""):  # fmt: skip
     """Answer one --question about one --picture, or the recipe's own questions."""
     call("ask", c, locals())
 
 
 @face
-def chat(c, picture="", pretrained=False, recipe="", set=None, llm="", vision="", projector="",
-         engine="", gpus="", workspace="", yes=False, lang=""):  # fmt: skip
+def chat(c, picture="", pretrained=False, recipe="", set=None, weights="", llm="", vision="",
+         projector="", data="", engine="", gpus="", workspace="", yes=False,
+         lang=""):  # fmt: skip
     """A conversation about a picture in the terminal."""
     call("chat", c, locals())
 
 
 @face
-def compare(c, recipe="", set=None, llm="", vision="", projector="", engine="", gpus="",
-            workspace="", plan=False, fresh=False, yes=False, json=False, lang=""):  # fmt: skip
+def compare(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
+            engine="", gpus="", workspace="", plan=False, fresh=False, yes=False, json=False,
+            lang=""):  # fmt: skip
     """The same questions before and after fine-tuning, scored."""
     call("compare", c, locals())
 

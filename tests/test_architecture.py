@@ -84,4 +84,4 @@ def test_the_face_is_thin() -> None:
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_a_file_is_one_room(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    assert lines <= (400 if path.name != "messages.py" else 800), "likely two rooms in one"
+    assert lines <= 400, "likely two rooms in one"

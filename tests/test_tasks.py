@@ -57,6 +57,9 @@ def test_the_list_comes_at_once() -> None:
         (("train", "--recipe", "configs/recipes"), "ls configs/recipes"),
         (("train", "--set", "summary=2024-13-45"), "--set seed=3"),
         (("demo", "--lang", "de"), "en, zh"),
+        (("train", "--weights", "real", "--recipe", "tutorial"), "Use one of: random"),
+        (("train", "--weights", "random"), "--recipe tutorial"),
+        (("train", "--data", "nowhere"), "nowhere"),
         (("models", "--llm", "nowhere"), "modelscope:OWNER/NAME"),
         (("models", "--vision", "hub:a/b"), "huggingface:OWNER/NAME"),
         (("train", "--projector", "modelscope:a/b"), "a file that is there"),
@@ -116,6 +119,21 @@ def test_much_is_not_begun_unasked(tmp_path: Path) -> None:
     assert not list((tmp_path / "models").iterdir())
 
 
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this host has a GPU")
+def test_without_a_gpu_it_is_said_at_once_and_before_anything_else(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = invoke("train", "--recipe", "tutorial", "--workspace", str(tmp_path / "w"))
+        times.append(time.monotonic() - started)
+        assert done.returncode == 1
+        assert "NVIDIA GPU" in done.stderr
+        assert "`invoke demo`" in done.stderr
+        labels = {line.partition(" ")[0] for line in done.stderr.splitlines()}
+        assert labels.isdisjoint({"licence", "needs", "engine", "Traceback"})
+    assert min(times) < 2
+
+
 def test_a_folder_of_the_user_s_is_mounted_for_whatever_reads_it(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
@@ -125,6 +143,15 @@ def test_a_folder_of_the_user_s_is_mounted_for_whatever_reads_it(tmp_path: Path)
     for label in ("models", "train", "ask-after"):
         assert f"source={tmp_path}/mine,target=/workspace/inputs/llm-" in stages[label]["command"]
     assert "--llm inputs/llm-" in stages["models"]["command"]
+
+
+def test_a_rehearsal_fetches_no_weights(tmp_path: Path) -> None:
+    recipe = ("--recipe", "tutorial", "--workspace", str(tmp_path / "w"))
+    done = invoke("train", *recipe, "--weights", "random", "--plan", "--json")
+    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
+    running = [label for label, stage in stages.items() if stage["action"] == "run"]
+    assert running == ["fetch-data", "models", "data", "train"]
+    assert "--text data/downloads/" in stages["models"]["command"]
 
 
 def test_nothing_is_asked_of_sources_where_all_is_drawn(tmp_path: Path) -> None:

@@ -16,107 +16,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from llavakit.artefact import Artefact, is_pattern
+from llavakit.artefact import Artefact
 from llavakit.errors import RecipeError
+from llavakit.parts import DrawnProjector as DrawnProjector
+from llavakit.parts import Weights
 from llavakit.schema import Part, PositiveFloat, PositiveInt, Probability, Sha256, Text, Texts
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
-
-
-class DrawnLLM(Part):
-    """A Llama whose weights are drawn from the recipe's seed.
-
-    Its tokenizer is a byte-level BPE trained on the data's text, with Llama-3's special tokens.
-    """
-
-    source: Literal["drawn"]
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    layers: PositiveInt
-    attention_heads: PositiveInt
-    key_value_heads: PositiveInt
-    vocabulary: Annotated[int, Field(ge=270)]
-    """Most entries of the tokenizer; the text may need fewer."""
-    context: PositiveInt
-    """Most positions (tokens and image patches together)."""
-    lm_head_std: PositiveFloat
-    """Standard deviation of the output layer's weights. Llama's own 0.02 cannot be trained by LoRA
-    on a model this small."""
-
-
-class DrawnVision(Part):
-    """A CLIP vision tower whose weights are drawn from the recipe's seed."""
-
-    source: Literal["drawn"]
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    layers: PositiveInt
-    attention_heads: PositiveInt
-    image_size: PositiveInt
-    """Pixels a side."""
-    patch_size: PositiveInt
-    """Pixels a side; (image_size / patch_size)^2 patches go to the language model."""
-
-    @model_validator(mode="after")
-    def _whole_patches(self) -> DrawnVision:
-        if self.image_size % self.patch_size:
-            raise ValueError("image_size must be a multiple of patch_size")
-        return self
-
-
-class DrawnProjector(Part):
-    """An untrained projector drawn from the recipe's seed, shaped to fit its neighbours."""
-
-    source: Literal["drawn"]
-    depth: PositiveInt = 2
-    """Linear layers, with GELU between them."""
-
-
-class RemoteWeights(Artefact):
-    """Weights from a hub, in Hugging Face's form: config.json, safetensors or .bin, a tokenizer."""
-
-    source: Literal["remote"]
-
-
-class RemoteProjector(Artefact):
-    """A projector from elsewhere: one ``.pth`` file in the form of XTuner's pretraining."""
-
-    source: Literal["remote"]
-
-    @model_validator(mode="after")
-    def _one_file(self) -> RemoteProjector:
-        if len(self.files) != 1 or is_pattern(self.files[0]):
-            raise ValueError("files must name the one file of the projector")
-        return self
-
-
-class Given(Part):
-    """What the user has: a folder in Hugging Face's form, or the projector's file."""
-
-    source: Literal["path"]
-    path: Text
-    """Relative to the kit's root, or absolute."""
-
-
-Source = Field(discriminator="source")
-
-
-class Weights(Part):
-    """Where the three parts of LLaVA come from."""
-
-    llm: Annotated[DrawnLLM | RemoteWeights | Given, Source]
-    vision: Annotated[DrawnVision | RemoteWeights | Given, Source]
-    projector: Annotated[DrawnProjector | RemoteProjector | Given, Source]
-
-    def remote(self) -> dict[str, Artefact]:
-        """The parts that come from elsewhere, the smallest first: a mistake shows early."""
-        parts = {"projector": self.projector, "vision": self.vision, "llm": self.llm}
-        return {name: part for name, part in parts.items() if isinstance(part, Artefact)}
-
-    def given(self) -> dict[str, Given]:
-        """The parts that the user has."""
-        parts = {"projector": self.projector, "vision": self.vision, "llm": self.llm}
-        return {name: part for name, part in parts.items() if isinstance(part, Given)}
 
 
 class Repeated(Part):
@@ -153,8 +59,10 @@ class Lora(Part):
 
 class Checkpoints(Part):
     every: PositiveInt
-    """Iterations."""
+    """Iterations; the last one is always written."""
     keep: PositiveInt
+    """How many there are at once. The oldest goes before the next is written: with 1, a training
+    that is killed while it writes starts over. What stays in the end are the weights alone."""
 
 
 class Evaluation(Part):
@@ -189,7 +97,7 @@ class Train(Part):
     llm_lora: Lora
     vision_lora: Lora
     deepspeed: Literal["zero2", "none"]
-    """Used where there is a GPU; on a CPU XTuner trains in fp32 without it."""
+    """On a CPU it computes in fp32, over gloo: to try what a GPU host runs."""
     log_every: PositiveInt = 10
     checkpoints: Checkpoints
     evaluation: Evaluation | None = None
@@ -212,15 +120,25 @@ class Expected(Part):
     rouge_l_before_max: Probability | None = None
     rouge_l_after_min: Probability | None = None
     rouge_l_swapped_max: Probability | None = None
+    gpu_mib: PositiveInt | None = None
+    """Peak on one GPU as nvidia-smi shows it, in MiB."""
+    minutes: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """Of the training, by the GPU's name."""
 
 
 class Needs(Part):
     """What a run takes, for the line that is shown before it starts. Measured, not guessed."""
 
     disk_gib: PositiveFloat
-    """Of a run that trains, without the downloads: each artefact says its own ``gib``."""
+    """Of a run that trains, without the downloads (each artefact says its own ``gib``); without the
+    checkpoints too, where ``checkpoint_gib`` is given.
+    """
+    checkpoint_gib: PositiveFloat | None = None
+    """One checkpoint, with what the optimizer resumes from."""
     memory_gib: PositiveFloat
     minutes: PositiveFloat
+    gpu_mib: PositiveInt | None = None
+    """Free memory of one GPU, in MiB."""
 
 
 class Recipe(Part):
@@ -232,6 +150,8 @@ class Recipe(Part):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     prompt_template: Literal["llama3_chat"]
     weights: Weights
+    rehearsal: Weights | None = None
+    """Weights of the same shapes that need no download: ``--weights random`` takes them."""
     data: Data
     train: Train
     ask: Ask

@@ -70,6 +70,9 @@ def test_the_command_line_says_all_of_it():
         ("--memory", str(2**30)),
         ("--memory-swap", str(2**30)),
         ("--shm-size", str(2**20)),
+        ("--ulimit", "memlock=-1"),
+        ("--ulimit", "stack=67108864"),
+        ("--env", "CUDA_DEVICE_ORDER=PCI_BUS_ID"),
         ("--userns", "host"),
         ("--device", "nvidia.com/gpu=0"),
         ("--device", "nvidia.com/gpu=1"),
@@ -104,6 +107,37 @@ def test_images_that_ask_for_every_gpu_get_none():
     some = Job("j", (), Path("/w"), gpus="0")
     by_runtime = ContainerSpec(some, "i", (1, 1), GpuAccess.RUNTIME)
     assert "NVIDIA_VISIBLE_DEVICES" not in by_runtime.environment
+
+
+CAPABILITIES = "Name:\tx\nCapBnd:\t{}\n"
+
+
+@pytest.mark.parametrize(
+    ("hard", "bounds", "may"),
+    [(-1, "0", True), (2**23, "000001ffffffffff", True), (2**23, "000001fffeffffff", False),
+     (2**23, "?", False)],
+)  # fmt: skip
+def test_locking_memory_is_for_engines_that_may_raise_limits(
+    tmp_path, monkeypatch, hard, bounds, may
+):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2**23, hard))
+    (tmp_path / "status").write_text(CAPABILITIES.format(bounds))
+    assert gpus.may_lock_memory(tmp_path / "status") is may
+    assert gpus.may_lock_memory(tmp_path / "none") is (hard == -1)
+
+
+def test_jobs_on_a_gpu_may_lock_memory_where_the_engine_can_let_them():
+    job = Job("j", (), Path("/w"), gpus="all")
+    limits = ContainerSpec(job, "i", (1, 1)).options()["ulimits"]
+    assert [(each["Name"], each["Soft"], each["Hard"]) for each in limits] == [
+        ("memlock", -1, -1), ("stack", 2**26, 2**26)]  # fmt: skip
+    rootless = ContainerSpec(job, "i", (0, 0), may_lock_memory=False)
+    assert rootless.ulimits == [("stack", 2**26)]
+    assert "memlock" not in rootless.run_line()
+    without = ContainerSpec(Job("j", (), Path("/w")), "i", (1, 1))
+    assert without.options()["ulimits"] == []
+    assert "--ulimit" not in without.run_line()
+    assert "CUDA_DEVICE_ORDER" not in without.environment
 
 
 def write_spec(folder: Path, name: str, text: str) -> Path:

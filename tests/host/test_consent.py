@@ -106,7 +106,7 @@ def test_only_what_is_fetched_now_is_counted(tmp_path: Path) -> None:
     assert models.download == pytest.approx(16.7)
     assert models.disk == pytest.approx(16.7 + 1.7), "and what comes as pickles in a safe form"
     train = tutorial(tmp_path, *FETCHES, "fetch-data", "models", "data", "train")
-    assert train.disk == pytest.approx(16.701 + 58)
+    assert train.disk == pytest.approx(16.701 + 7.4 + 2 * 18.2)
     assert tutorial(tmp_path, "ask-after", "compare").disk == 0
 
 
@@ -124,7 +124,7 @@ def test_a_folder_of_the_user_s_spares_its_own_part_alone(tmp_path: Path) -> Non
     fetched = [label for label in FETCHES if label != "fetch-llm"]
     cost = tutorial(tmp_path, *fetched, "models", "train", llm=str(tmp_path / "llm"))
     assert cost.download == pytest.approx(1.7)
-    assert cost.disk == pytest.approx(59.7)
+    assert cost.disk == pytest.approx(1.7 + 7.4 + 2 * 18.2)
 
 
 def test_one_line_says_what_it_takes_and_names_the_free_try(
@@ -155,6 +155,37 @@ def put(folder: Path, name: str, gib: float) -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("wb") as file:
         file.truncate(int(gib * 2**30))
+
+
+def test_random_weights_are_counted_as_disk_and_not_as_a_download(tmp_path: Path) -> None:
+    recipe = recipes.load(KIT / "configs" / "recipes" / "tutorial.yaml")
+    made = make(apply(recipe, {"weights": "random"}))
+    stages = [made.stage(label) for label in ("fetch-data", "models")]
+    cost = consent.cost(made, Workspace(tmp_path), stages)
+    assert cost.only_gets
+    assert cost.download < 0.01, "the data alone"
+    assert 14.9 < cost.disk < 18
+    whole = consent.cost(made, Workspace(tmp_path), [*stages, made.stage("train")])
+    assert whole.disk == pytest.approx(cost.disk + 7.4 + 2 * 18.2)
+    for place in (made.weights / "llm", made.run / "train"):
+        (tmp_path / place).mkdir(parents=True)
+        with (tmp_path / place / "x").open("wb") as file:
+            file.truncate(16 * 2**30)
+    rest = consent.cost(made, Workspace(tmp_path), [made.stage("train")])
+    assert rest.disk == pytest.approx(7.4 + 2 * 18.2 - 16), "checkpoints that are here"
+
+
+def test_a_50_gb_disk_takes_the_tutorial_when_only_the_last_checkpoint_is_kept(
+    tmp_path: Path,
+) -> None:
+    path = KIT / "configs" / "recipes" / "tutorial.yaml"
+    disk = {}
+    for every in (500, 1200, 2000):
+        made = make(recipes.load(path, [f"train.checkpoints.every={every}"]))
+        stages = [made.stage(label) for label in (*FETCHES, "models", "train")]
+        disk[every] = consent.cost(made, Workspace(tmp_path), stages).disk * 2**30 / 1e9
+    assert disk[500] > 60
+    assert disk[1200] == disk[2000] < 46
 
 
 def test_what_is_here_is_not_counted_again(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_failure_says_what_why_and_what_to_do(capsys: pytest.CaptureFixture[st
     err = capsys.readouterr().err
     assert "数据文件夹中没有 x.json。" in err
     assert "    raw\n    text\n" in err
-    assert "-> 请修改配方中的 data.file。" in err
+    assert "-> 请修改 --data 或配方中的 data.file。" in err
 
 
 def test_an_iteration_is_told_in_a_few_words() -> None:

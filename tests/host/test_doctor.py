@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from host.test_nvidia import H100, TWO
 
 from llavakit.engines import choose, venv
 from llavakit.engines import docker as docker_engine
 from llavakit.errors import EngineError, EnvironmentFailure
-from llavakit.host import doctor, settings
+from llavakit.host import doctor, environment, nvidia, settings
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT
 
@@ -55,3 +56,28 @@ def test_auto_falls_back_to_local_and_says_why(nothing: None) -> None:
     choice = choose.choose("auto")
     assert choice.name == "local"
     assert "unix:///x.sock" in choice.why
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, found: str, access: str) -> doctor.Check:
+    monkeypatch.setattr(environment, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(environment, "gpu_access", lambda _: access)
+    monkeypatch.setattr(nvidia, "gpus", lambda: nvidia.parse(found) or None)
+    return doctor._gpu(settings.resolve(DEFAULTS, {}))
+
+
+def test_a_gpu_is_named_as_in_a_run_s_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = gpu(monkeypatch, H100, "cdi")
+    assert check.status == "pass"
+    assert check.found == f"{nvidia.parse(H100)[0].words()}; given by cdi"
+
+
+@pytest.mark.parametrize(
+    ("found", "access", "word"),
+    [(TWO, "cdi", "Maxwell"), (H100, "none", "nvidia-ctk"), ("", "cdi", "driver's tools")],
+)
+def test_a_gpu_that_cannot_be_used_has_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, found: str, access: str, word: str
+) -> None:
+    check = gpu(monkeypatch, found, access)
+    assert check.status == "warn"
+    assert word in check.remedy

@@ -76,7 +76,7 @@ def small_disk(kit: Kit) -> Iterator[Kit]:
 
 def test_a_full_disk_in_the_run_folder(engine: str, small_disk: Kit) -> None:
     said = refusal(small_disk, "train", "--engine", engine, "--set", "needs.disk_gib=0.001")
-    assert "is full" in said
+    assert "GiB are needed" in said
     whole = list(small_disk.root.glob("runs/*/train/*.pth"))
     assert whole == [], "no torn checkpoint is left"
 

@@ -69,10 +69,10 @@ def test_the_history_and_the_events_tell_every_iteration(chain):
 
 def test_the_train_lock_names_the_final_checkpoint(chain):
     body = StepLock(chain.root / "runs/r/train/lock.json").read()
-    assert body["facts"]["checkpoint"] == "iter_80.pth"
-    assert set(body["files"]) == {"iter_80.pth", "config.py", "history.json"}
+    assert body["facts"]["checkpoint"] == "iter_80_weights.pth"
+    assert set(body["files"]) == {"iter_80_weights.pth", "config.py", "history.json"}
     kept = sorted(path.name for path in (chain.root / "runs/r/train").glob("*.pth"))
-    assert kept == ["iter_60.pth", "iter_80.pth"]
+    assert kept == ["iter_80_weights.pth"]
 
 
 def test_the_rendered_config_needs_no_kit(chain):
@@ -82,7 +82,7 @@ def test_the_rendered_config_needs_no_kit(chain):
 
 
 def test_a_changed_checkpoint_is_not_unpickled(chain):
-    path = chain.root / "runs/r/train/iter_80.pth"
+    path = chain.root / "runs/r/train/iter_80_weights.pth"
     whole = path.read_bytes()
     stat = path.stat()
     try:

@@ -141,9 +141,17 @@ def test_four_bits_need_a_gpu(inputs):
 
 def test_without_a_gpu_training_is_in_fp32_and_says_so(inputs):
     made = planned(inputs, CPU, llm_dtype="bfloat16", deepspeed="zero2")
-    assert not made.deepspeed
+    assert made.deepspeed["bf16"]["enabled"] is made.deepspeed["fp16"]["enabled"] is False
+    assert planned(inputs, CPU).deepspeed is None
     assert made.values["optim_wrapper"] == "OptimWrapper"
     assert any("float32" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_deepspeed_computes_in_what_the_gpu_can(inputs, bf16):
+    """As XTuner decides 'auto'."""
+    made = planned(inputs, Machine(True, bf16=bf16), deepspeed="zero2").deepspeed
+    assert (made["bf16"]["enabled"], made["fp16"]["enabled"]) == (bf16, not bf16)
 
 
 def test_a_picture_that_is_not_in_the_data_is_refused(inputs):

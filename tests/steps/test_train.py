@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from llavakit.locks import write_json
 from llavakit.workspace import busy
 
 SHORT = ("data.repeat=20", "train.checkpoints.every=5")
 ITERATIONS = 20
+WEIGHTS = f"iter_{ITERATIONS}_weights.pth"
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +39,22 @@ def again(short, tmp_path, *overrides):
     return bench
 
 
-def tensors(bench):
-    state = torch.load(bench.root / bench.run / f"train/iter_{ITERATIONS}.pth")["state_dict"]
-    return {name: value.numpy().tobytes() for name, value in state.items()}
+def trained(bench):
+    return (bench.root / bench.run / "train" / WEIGHTS).read_bytes()
 
 
-def wait_for_iteration(bench, process, n):
+def wait_for(bench, process, wanted):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         path = bench.root / bench.run / "events.jsonl"
-        if path.exists() and any(event.get("n", 0) >= n for event in bench.events()):
+        if path.exists() and any(map(wanted, bench.events())):
             return
         time.sleep(0.02)
-    pytest.fail(f"no iteration {n}")
+    pytest.fail("it ended before that")
+
+
+def wait_for_iteration(bench, process, n):
+    wait_for(bench, process, lambda event: event.get("n", 0) >= n)
 
 
 def test_one_seed_gives_equal_losses_and_equal_weights(short, tmp_path):
@@ -59,7 +62,7 @@ def test_one_seed_gives_equal_losses_and_equal_weights(short, tmp_path):
     assert other.train().rc == 0
     name = f"{other.run}/train/history.json"
     assert other.json(name) == short.json(name)
-    assert tensors(other) == tensors(short)
+    assert trained(other) == trained(short)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(short, tmp_path):
@@ -78,7 +81,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(short, tmp_path):
     assert any("goes on from iteration" in note for note in notes)
     name = f"{other.run}/train/history.json"
     assert other.json(name) == short.json(name)
-    assert tensors(other) == tensors(short)
+    assert trained(other) == trained(short)
 
 
 def test_other_inputs_never_resume_and_xtuner_looks_at_its_answers(short, tmp_path):
@@ -107,9 +110,9 @@ def test_two_trainers_never_share_a_run(short):
 
 
 def test_a_finished_run_is_found_finished(short):
-    before = (short.root / short.run / f"train/iter_{ITERATIONS}.pth").stat().st_mtime_ns
+    before = (short.root / short.run / f"train/{WEIGHTS}").stat().st_mtime_ns
     assert short.train().rc == 0
-    assert (short.root / short.run / f"train/iter_{ITERATIONS}.pth").stat().st_mtime_ns == before
+    assert (short.root / short.run / f"train/{WEIGHTS}").stat().st_mtime_ns == before
 
 
 def test_a_stopped_run_leaves_nothing_torn(short, tmp_path):
@@ -151,11 +154,11 @@ def test_a_broken_config_is_one_line_and_a_log(short, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of three megabytes."""
+    """A file system of 64 megabytes, of which the test leaves what it wants to."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = shutil.which("mount") and os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=False
     ).returncode == 0  # fmt: skip
     if not mounted:
         pytest.skip("only root can mount a small file system")
@@ -163,7 +166,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_written(short, small_disk, tmp_path):
+def leave(folder, megabytes):
+    (folder / "filler").write_bytes(b"x" * ((64 - megabytes) << 20))
+
+
+def on_small_disk(short, small_disk, tmp_path):
     other = again(short, tmp_path)
     run = other.root / other.run
     (run / "logs").rmdir()
@@ -171,21 +178,42 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(short, small_disk, 
     run.rmdir()
     run.symlink_to(small_disk)
     (run / "logs").symlink_to(tmp_path)
+    return other
+
+
+def test_too_little_disk_is_said_before_the_training(short, small_disk, tmp_path):
+    other = on_small_disk(short, small_disk, tmp_path)
+    leave(small_disk, 12)
     done = other.train()
-    assert done.error.id == "workspace.disk-full", done.output[-2000:]
-    assert done.rc == 1
-    assert list((run / "train").glob("*.pth")) == []
-    assert not (run / "train/lock.json").exists()
+    assert done.error.id == "workspace.too-little-disk", done.output[-2000:]
+    assert (done.error.params["need"], done.error.params["free"]) == ("0.02", "0.01")
+    notes = [event["text"] for event in other.events() if event["kind"] == "note"]
+    assert notes == ["checkpoints take up to 0.02 GiB"]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(short, small_disk, tmp_path):
+    other = on_small_disk(short, small_disk, tmp_path)
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with other.start("train", "--weights", "models/m", "--data", "data/d", **pipe) as process:
+        wait_for(other, process, lambda event: event.get("text") == "loading XTuner")
+        leave(small_disk, 3)
+        output, _ = process.communicate(timeout=120)
+    assert "workspace.disk-full" in output.splitlines()[-1], output[-2000:]
+    assert process.returncode == 1
+    train = other.root / other.run / "train"
+    assert list(train.glob("*.pth")) == []
+    assert not (train / "lock.json").exists()
 
 
 def test_models_and_data_on_a_full_disk_leave_no_folder(small_disk, bench):
+    leave(small_disk, 3)
     here = bench("weights.llm.hidden_size=512")
     for name in ("models", "data"):
         (here.root / name).symlink_to(small_disk)
     done = here.step("models", "--out", "models/m", "--text", "inputs/data")
     assert done.error.id == "workspace.disk-full", done.output[-2000:]
-    assert list(small_disk.iterdir()) == []
-    (small_disk / "filler").write_bytes(b"x" * (3 * 1024 * 1024 - 16384))
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+    (small_disk / "filler").write_bytes(b"x" * (64 * 1024 * 1024 - 16384))
     done = here.step("data", "--source", "inputs/data", "--out", "data/d")
     assert done.error.id == "workspace.disk-full", done.output[-2000:]
     assert [path.name for path in small_disk.iterdir()] == ["filler"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.types import LogConfig
+from docker.types import LogConfig, Ulimit
 from docker.types import Mount as BindMount
 
 from llavakit.engines import gpus
@@ -32,6 +32,10 @@ ENVIRONMENT = {
 }
 NO_OTHER_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
 """CUDA's images say ``all``, which gives every GPU where NVIDIA's runtime is the default one."""
+GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""nvidia-smi's own, by which people name their GPUs; CUDA's counts the fastest first."""
+GPU_STACK = 64 << 20
+"""Bytes of a thread's stack, and no limit on locked memory: what NVIDIA asks for its containers."""
 NO_PRIVILEGES = "no-new-privileges:true"
 LOOPBACK = re.compile(
     r"(?=.*:)"  # a scheme or a port: the bare word is no address to connect to
@@ -77,11 +81,20 @@ class ContainerSpec:
     gpu_access: GpuAccess = GpuAccess.NONE
     userns: str = ""
     """``host`` where the engine remaps users, so that the workspace's owner stays who it is."""
+    may_lock_memory: bool = True
+    """Where an engine may not raise this limit, a container that asks for it cannot start."""
 
     @property
     def environment(self) -> dict[str, str]:
         by_runtime = self.job.gpus != "none" and self.gpu_access is GpuAccess.RUNTIME
-        return ENVIRONMENT | ({} if by_runtime else NO_OTHER_GPUS) | dict(self.job.env)
+        order = {} if self.job.gpus == "none" else GPU_ORDER
+        return ENVIRONMENT | ({} if by_runtime else NO_OTHER_GPUS) | order | dict(self.job.env)
+
+    @property
+    def ulimits(self) -> list[tuple[str, int]]:
+        if self.job.gpus == "none":
+            return []
+        return [("memlock", -1)] * self.may_lock_memory + [("stack", GPU_STACK)]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -131,6 +144,7 @@ class ContainerSpec:
             "mem_limit": limits.memory_bytes,
             "memswap_limit": limits.memory_bytes,
             "shm_size": limits.shm_bytes,
+            "ulimits": [Ulimit(name=name, soft=most, hard=most) for name, most in self.ulimits],
             "userns_mode": self.userns or None,
             "device_requests": gpus.device_requests(job.gpus, self.gpu_access),
             "stdin_open": job.interactive,
@@ -169,6 +183,7 @@ class ContainerSpec:
         words += _option("--memory", limits.memory_bytes)
         words += _option("--memory-swap", limits.memory_bytes)
         words += _option("--shm-size", limits.shm_bytes)
+        words += [word for name, most in self.ulimits for word in ("--ulimit", f"{name}={most}")]
         words += _option("--userns", self.userns or None)
         words += gpus.arguments(job.gpus, self.gpu_access)
         for key, value in self.environment.items():

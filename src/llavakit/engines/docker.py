@@ -204,7 +204,8 @@ class DockerEngine:
     def _spec(self, job: Job) -> ContainerSpec:
         user = (0, 0) if self._rootless else mounts.job_user(job.workspace, self._user)
         userns = "host" if "name=userns" in self._security else ""
-        return ContainerSpec(job, self.image, user, self._gpu_access, userns)
+        lock = not self._rootless and gpus.may_lock_memory()
+        return ContainerSpec(job, self.image, user, self._gpu_access, userns, lock)
 
     def _prepare(self, spec: ContainerSpec) -> None:
         job = spec.job
@@ -242,7 +243,9 @@ class CommandLines:
 
     def command(self, job: Job) -> str:
         user = mounts.job_user(job.workspace)
-        return ContainerSpec(job, self._image, user, GpuAccess.RUNTIME).run_line()
+        lock = gpus.may_lock_memory()
+        spec = ContainerSpec(job, self._image, user, GpuAccess.RUNTIME, may_lock_memory=lock)
+        return spec.run_line()
 
 
 def for_commands(image: str, *, timeout: float = 2.0) -> DockerEngine | CommandLines:

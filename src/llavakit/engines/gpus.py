@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 from collections.abc import Mapping
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import Any
 
 from docker.types import DeviceRequest
 
+CAP_SYS_RESOURCE = 1 << 24
 CDI_KIND = "nvidia.com/gpu"
 _SPEC_KIND = re.compile(r"""["']?\bkind["']?\s*:\s*["']?nvidia\.com/gpu\b""")
 RUNTIME_HOOK = "nvidia-container-runtime-hook"
@@ -59,6 +61,22 @@ def arguments(gpus: str, how: GpuAccess) -> list[str]:
     if how is GpuAccess.CDI:
         return [word for name in _cdi_names(gpus) for word in ("--device", name)]
     return ["--gpus", gpus if gpus == "all" else f'"device={gpus}"']
+
+
+def may_lock_memory(status: Path = Path("/proc/self/status")) -> bool:
+    """Whether an engine of this host may start containers without a limit on locked memory.
+
+    An engine that runs in a container without CAP_SYS_RESOURCE may not raise its own limit: runc
+    then says ``error setting rlimit type 8: operation not permitted``. The client is in the same
+    container and has the same bounds. An engine elsewhere is not looked at.
+    """
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] == resource.RLIM_INFINITY:
+        return True
+    try:
+        found = re.search(r"^CapBnd:\s*([0-9a-f]+)$", status.read_text("ascii"), re.MULTILINE)
+    except (OSError, ValueError):
+        return False
+    return found is not None and bool(int(found[1], 16) & CAP_SYS_RESOURCE)
 
 
 def _cdi_names(gpus: str) -> list[str]:

@@ -25,6 +25,8 @@ from llavakit.errors import EngineError
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME = Path("cache/home")
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
+GPU_ACCESS = "cuda-visible-devices"
+"""How a job gets its GPUs: it sees the host's, less those that this variable hides."""
 
 
 class LocalEngine:
@@ -42,7 +44,7 @@ class LocalEngine:
         self._workspaces = {workspace.absolute()} if workspace else set()
 
     def describe(self) -> dict[str, str]:
-        return {"engine": self.name, "kernel": platform.release(), "gpus": "cuda-visible-devices"}
+        return {"engine": self.name, "kernel": platform.release(), "gpus": GPU_ACCESS}
 
     def can_use_gpus(self) -> bool:
         return NVIDIA_DEVICE.exists() or shutil.which("nvidia-smi") is not None
@@ -126,6 +128,8 @@ class LocalEngine:
         }
         if "TMPDIR" in os.environ:
             env["TMPDIR"] = os.environ["TMPDIR"]
+        if job.gpus != "none":
+            env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's, by which people name them
         if job.gpus != "all":
             env["CUDA_VISIBLE_DEVICES"] = "" if job.gpus == "none" else job.gpus
         elif "CUDA_VISIBLE_DEVICES" in os.environ:  # a cluster's scheduler has chosen already

@@ -15,6 +15,7 @@ from typing import Any
 from llavakit import errors
 from llavakit.engines.base import Running
 from llavakit.errors import ConfigurationError, StepError
+from llavakit.host import preflight
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline, disk_errors
 from llavakit.host.plan import Stage, weights_mounts
@@ -87,6 +88,7 @@ def _conversation(
     engine = pipeline.engine()
     job = replace(pipeline.job(_stage(pipeline, tuned, picture)), interactive=True)
     screen.say("chat", f"loading {'the pretrained' if pretrained else 'the fine-tuned'} model")
+    preflight.announce(screen, "chat", job.gpus, engine.describe().get("gpus", "none"))
     # Under the lock, so that no other command sweeps a container that is not yet running.
     with pipeline.workspace.lock("invoke chat", pipeline.say_waiting):
         running = engine.start(job)

@@ -162,7 +162,7 @@ def _demo(call: Call) -> int:
 def _compared(call: Call, pipeline: Pipeline) -> int:
     content = results.comparison(pipeline.plan, pipeline.workspace)
     changed = [word for word in call.options.get("set") or () if not word.startswith("seed=")]
-    changed += [f"--{part}" for part in given.PARTS if call.options.get(part)]
+    changed += given.changes(call.options)
     checks = [] if changed else results.verdict(pipeline.plan, pipeline.workspace, content)
     title = f"{pipeline.plan.run_id}: answers before and after fine-tuning"
     call.screen.result(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -16,6 +16,8 @@ from llavakit.host.console import Screen
 from llavakit.host.inputs import Input
 from llavakit.host.plan import Plan, Stage
 from llavakit.locks import LOCK, StepLock
+from llavakit.parts import RandomLLM
+from llavakit.recipe import Recipe
 from llavakit.workspace import Workspace
 
 GIB = 2**30
@@ -104,15 +106,20 @@ def check(
 
 
 def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
-    """What ``stages`` take; of a download only what is not here yet."""
+    """What ``stages`` take; of a download, and of a run, only what is not here yet."""
     needs, fetched = plan.recipe.needs, _fetched(plan, stages)
     sizes = [(each, _artefact(each).gib) for each in fetched]
     download = sum(max(0.0, gib - _here(each, workspace) / GIB) for each, gib in sizes if gib)
     steps = {stage.step for stage in stages}
     trains = "train" in steps
+    disk = download + _drawn(plan, steps)
+    if trains:
+        disk += max(0.0, needs.disk_gib + _checkpoints(plan.recipe) - _made(plan, workspace))
+    elif "models" in steps:
+        disk += _copies(plan)
     return Cost(
         download=download,
-        disk=download + (needs.disk_gib if trains else _copies(plan) if "models" in steps else 0),
+        disk=disk,
         memory=needs.memory_gib,
         minutes=needs.minutes,
         only_gets=steps <= {"fetch", "models", "data"},
@@ -123,6 +130,24 @@ def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
 
 def _fetched(plan: Plan, stages: Sequence[Stage]) -> list[Input]:
     return [plan.downloads[stage.label] for stage in stages if stage.network]
+
+
+def _checkpoints(recipe: Recipe) -> float:
+    """GiB of all checkpoints that lie on the disk at once; 0 where that is in ``disk_gib``."""
+    keeps, iterations = recipe.train.checkpoints, recipe.expected.iterations
+    written = keeps.keep if iterations is None else -(-iterations // keeps.every)
+    return min(keeps.keep, written) * (recipe.needs.checkpoint_gib or 0.0)
+
+
+def _drawn(plan: Plan, steps: Set[str]) -> float:
+    """GiB of random weights that ``steps`` will write."""
+    llm = plan.recipe.weights.llm
+    return llm.bytes / GIB if "models" in steps and isinstance(llm, RandomLLM) else 0.0
+
+
+def _made(plan: Plan, workspace: Workspace) -> float:
+    """GiB that the run has on the disk already."""
+    return sum(size for _, size in _sizes(workspace.root / plan.run)) / GIB
 
 
 def _artefact(each: Input) -> Artefact:

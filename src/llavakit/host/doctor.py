@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from llavakit.engines import docker as docker_engine
 from llavakit.engines import image, venv
 from llavakit.errors import EngineError, EnvironmentFailure
-from llavakit.host import environment
+from llavakit.host import environment, memory, nvidia, preflight
 from llavakit.host.console import Screen, table
 from llavakit.host.settings import Settings
 
@@ -88,22 +87,33 @@ def _disk(settings: Settings) -> Check:
 
 def _memory(_: Settings) -> Check:
     total = environment.memory_bytes() / 2**30
-    found = f"{total:.1f} GiB"
+    free = (memory.available_bytes() or 0) / 2**30
+    found = f"{free:.1f} of {total:.1f} GiB free"
     if total < MEMORY_GIB:
         return Check("memory", "warn", found, f"`tiny` wants {MEMORY_GIB:g} GiB")
     return Check("memory", "pass", found)
 
 
-def _gpu(_: Settings) -> Check:
+def _gpu(settings: Settings) -> Check:
     if not environment.has_nvidia_gpu():
         return Check("gpu", "skip", "no NVIDIA GPU; `invoke demo` needs none")
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        return Check("gpu", "warn", f"an NVIDIA device, but nvidia-smi says: {error}",
+    found = nvidia.gpus()
+    if not found:
+        return Check("gpu", "warn", "an NVIDIA device, and no nvidia-smi that names it",
                      "Install the NVIDIA driver's tools.")  # fmt: skip
-    return Check("gpu", "pass", "; ".join(done.stdout.strip().splitlines()))
+    words = "; ".join(gpu.words() for gpu in found)
+    for problem in filter(None, map(preflight.unusable, found)):
+        said = f"{words}; {problem.what(settings.lang)}"
+        return Check("gpu", "warn", said, problem.remedy(settings.lang))
+    try:
+        access = environment.gpu_access(settings)
+    except EngineError as error:
+        return Check("gpu", "warn", words, error.remedy(settings.lang))
+    if access == "none":
+        lacking = EngineError("no-gpu-support", gpus="all")
+        said = f"{words}; {lacking.what(settings.lang)}"
+        return Check("gpu", "warn", said, lacking.remedy(settings.lang))
+    return Check("gpu", "pass", f"{words}; given by {access}")
 
 
 CHECKS: tuple[Callable[[Settings], Check], ...] = (_host, _docker, _local, _disk, _memory, _gpu)

@@ -14,7 +14,7 @@ from docker import DockerClient
 from llavakit.engines import choose, image, venv
 from llavakit.engines import docker as docker_engine
 from llavakit.engines.base import Engine
-from llavakit.engines.local import LocalEngine
+from llavakit.engines.local import GPU_ACCESS, LocalEngine
 from llavakit.errors import WorkspaceError
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT, Settings
@@ -74,6 +74,17 @@ def open_engine(settings: Settings, screen: Screen) -> Engine:
     if choice.client is None:
         return _local(settings, screen)
     return _docker(settings, screen, choice.client)
+
+
+def gpu_access(settings: Settings) -> str:
+    """How the settings' engine gives a job GPUs, in the engine's own word; ``none`` if it cannot.
+
+    Makes no environment. Raises EngineError where a Docker Engine was asked for and none answers.
+    """
+    client = choose.choose(settings.engine, lang=settings.lang).client
+    if client is None:
+        return GPU_ACCESS
+    return docker_engine.DockerEngine(client, settings.image_tag).describe()["gpus"]
 
 
 def local_folder(settings: Settings) -> Path:

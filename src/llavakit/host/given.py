@@ -1,4 +1,6 @@
-"""``--llm``, ``--vision``, ``--projector``: another source for a part of a recipe's weights."""
+"""Other sources than a recipe's own: ``--weights random``, ``--llm``, ``--projector``, ``--data``
+and the like.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +12,34 @@ from typing import Any
 from llavakit import artefact
 from llavakit import recipe as recipes
 from llavakit.artefact import Artefact, HuggingFace, ModelScope
-from llavakit.errors import ConfigurationError
-from llavakit.recipe import DrawnProjector, Given, Recipe
+from llavakit.errors import ConfigurationError, DataError, RecipeError
+from llavakit.locks import file_sha256
+from llavakit.parts import DrawnProjector, Given
+from llavakit.recipe import Recipe
 
 PARTS = ("llm", "vision", "projector")
+RANDOM = "random"
+"""The one word that ``--weights`` takes."""
 FILES = {
-    "llm": ["*.json", "*.safetensors", "tokenizer*"],
-    "vision": ["config.json", "preprocessor_config.json", "*.safetensors", "pytorch_model*.bin"],
+    "llm": ["*.json", "*.safetensors"],
+    "vision": ["config.json", "preprocessor_config.json", "*model*.[bs]*"],
 }
-"""What is fetched of a repository that a command line names; the models step looks at it."""
+"""What is fetched of a repository that a command line names; the models step looks at it.
+
+Every pattern must match something: the last means safetensors or PyTorch's ``.bin``.
+"""
 
 
 def apply(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     """``recipe`` with the parts that the options name, from a folder, a file or a hub.
 
-    Raises ConfigurationError ``bad-value`` for what is neither.
+    Raises ConfigurationError ``bad-value`` for what is neither, RecipeError ``no-rehearsal``, and
+    DataError ``no-folder``, ``no-file`` and ``other-bytes``.
     """
+    if weights := str(options.get("weights") or ""):
+        recipe = _rehearsal(recipe, weights)
+    if folder := str(options.get("data") or ""):
+        recipe = _own_data(recipe, folder)
     named = {part: str(options[part]) for part in PARTS if options.get(part)}
     if not named:
         return recipe
@@ -49,6 +63,37 @@ def lacks_projector(recipe: Recipe, options: Mapping[str, Any]) -> bool:
     """
     named = options.get("llm") or options.get("vision")
     return bool(named) and isinstance(recipe.weights.projector, DrawnProjector)
+
+
+def changes(options: Mapping[str, Any]) -> list[str]:
+    """The options that make another experiment of a recipe; its own data elsewhere do not."""
+    words = ["--weights random"] if options.get("weights") else []
+    return words + [f"--{part}" for part in PARTS if options.get(part)]
+
+
+def _rehearsal(recipe: Recipe, weights: str) -> Recipe:
+    if weights != RANDOM:
+        raise ConfigurationError("bad-value", key="--weights", value=weights, allowed=RANDOM)
+    if recipe.rehearsal is None:
+        raise RecipeError("no-rehearsal", recipe=recipe.name)
+    return recipe.model_copy(update={"weights": recipe.rehearsal, "rehearsal": None})
+
+
+def _own_data(recipe: Recipe, where: str) -> Recipe:
+    """The data from a folder of the user's; what the recipe knows of its download still holds."""
+    folder = Path(where).expanduser().absolute()
+    if not folder.is_dir():
+        raise DataError("no-folder", folder=folder)
+    known = recipe.data.download.sha256 if recipe.data.download else {}
+    for name, wanted in known.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError("no-file", file=name, folder=folder)
+        found = file_sha256(path)
+        if found != wanted:
+            raise DataError("other-bytes", file=path, found=found[:12], wanted=wanted[:12])
+    data = recipe.data.model_copy(update={"folder": str(folder), "download": None})
+    return recipe.model_copy(update={"data": data})
 
 
 def _remote(part: str, where: str, old: object) -> dict[str, Any]:

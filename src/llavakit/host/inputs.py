@@ -16,7 +16,8 @@ from llavakit.artefact import Artefact
 from llavakit.engines.base import Mount
 from llavakit.errors import DataError, WeightsError
 from llavakit.locks import digest, file_sha256
-from llavakit.recipe import Data, Given, Recipe
+from llavakit.parts import Given
+from llavakit.recipe import Data, Recipe
 from llavakit.workspace import INPUTS
 
 DOWNLOADS = "downloads"

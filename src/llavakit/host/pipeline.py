@@ -13,7 +13,7 @@ from llavakit import locks, workspace
 from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
 from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
 from llavakit.events import EventReader
-from llavakit.host import consent, environment, network, recording, results
+from llavakit.host import consent, environment, network, preflight, recording, results
 from llavakit.host.console import Screen
 from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
@@ -102,9 +102,12 @@ class Pipeline:
     def _check_host(self, stages: list[Stage]) -> None:
         """Refuse what cannot work here before anything is made; say what it takes."""
         recipe = self.plan.recipe
-        on_gpu = any(stage.uses_gpu for stage in stages)
-        if recipe.train.llm_quantization != "none" and on_gpu and self.gpus() == "none":
-            raise StepError("needs-gpu", recipe=recipe.name)
+        if preflight.needs_gpu(recipe) and any(stage.uses_gpu for stage in stages):
+            preflight.check(
+                self.screen, self.settings, recipe, self.gpus(),
+                trains=any(stage.step == "train" for stage in stages),
+                busy=workspace.is_busy(self.run_dir),
+            )  # fmt: skip
         consent.check(self.screen, self.plan, self.workspace, stages, agreed=self.agreed)
 
     def _write_recipe(self) -> None:
@@ -153,6 +156,8 @@ class Pipeline:
         self.screen.say(stage.label, item.reason)
         log = self.run_dir / "logs" / f"{stage.label}.log"
         job, clock, events = self.job(stage), recording.Clock(), EventReader(self.run_dir)
+        access = engine.describe().get("gpus", "none")
+        gpus = preflight.announce(self.screen, stage.label, job.gpus, access)
         running: Running | None = None
         outcome: Outcome | None = None
         error: KitError | None
@@ -168,7 +173,7 @@ class Pipeline:
         with disk_errors(self.run_dir):
             recording.keep(
                 self.plan, self.workspace, stage, clock,
-                engine=engine, outcome=outcome, error=error,
+                engine=engine, outcome=outcome, error=error, gpus=gpus,
             )  # fmt: skip
         if error is not None:
             raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,10 +37,12 @@ def keep(
     engine: Engine | None,
     outcome: Outcome | None = None,
     error: KitError | None = None,
+    gpus: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Add a stage to the run's record, with the results that are there by now.
 
-    ``engine`` and ``outcome`` are None for a stage that another process, since killed, had begun.
+    ``gpus`` are those that it was given. ``engine`` and ``outcome`` are None for a stage that
+    another process, since killed, had begun.
     """
     kept = record.Record(workspace.root / plan.run)
     found = results.collect(plan, workspace)
@@ -62,6 +65,7 @@ def keep(
         described=engine.describe() if engine else {},
         kit=environment.commit(),
         steps=steps,
+        gpus=list(gpus),
         argv=list(stage.argv),
         started=clock.began,
         seconds=round(clock.seconds, 2),
@@ -82,6 +86,7 @@ def _inside(plan: Plan, label: str, found: dict[str, Any]) -> dict[str, str]:
 def _recipe(plan: Plan) -> dict[str, Any]:
     """The resolved recipe. Of what is kept elsewhere the hash counts, not where a host has it."""
     body = plan.recipe.resolved()
+    del body["rehearsal"]  # says nothing of a run: one with those weights has them as its weights
     places = [(body["data"], "folder"), *((part, "path") for part in body["weights"].values())]
     for part, key in places:
         path = Path(part.get(key) or "")

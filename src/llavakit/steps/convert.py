@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llavakit.errors import StepError, WeightsError
 from llavakit.locks import StepLock, file_sha256, write_json
-from llavakit.steps import adapters, checkpoints, common, outputs, weights
+from llavakit.steps import adapters, common, outputs, weights
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_gpu, use_one_thread_without_gpu
 from llavakit.steps.train import CONFIG, argv_of
@@ -51,7 +51,7 @@ def _finetuned(trained: Path, folder: Path, job: Job) -> None:
     from llavakit.steps import xtuner_patches
 
     xtuner_patches.never_run_foreign_code()
-
+    pth_to_hf.guess_load_checkpoint = lambda path: weights.tensors(Path(path))
     argv = ["pth_to_hf", (trained / CONFIG).as_posix(), checkpoint.as_posix(), folder.as_posix()]
     if not has_gpu():
         argv.append("--fp32")
@@ -69,8 +69,8 @@ def _finetuned(trained: Path, folder: Path, job: Job) -> None:
 def _verified_checkpoint(trained: Path) -> Path:
     """The checkpoint that the train step locked, with the bytes it had then.
 
-    XTuner unpickles the checkpoint and runs the config beside it, so everything that was locked is
-    hashed again, whatever its size and time say, and a checkpoint's folder holds nothing else.
+    XTuner runs the config beside it, so everything that was locked is hashed again, whatever its
+    size and time say.
     """
     lock = StepLock(trained / outputs.LOCK)
     body = lock.read()
@@ -84,8 +84,7 @@ def _verified_checkpoint(trained: Path) -> Path:
         if file_sha256(path) != expected:
             raise WeightsError("changed", folder=trained, why=f"{name} has other bytes")
     checkpoint = trained / str(body["facts"]["checkpoint"])
-    for path in (*checkpoints.files(checkpoint), trained / CONFIG):
-        name = path.relative_to(trained).as_posix()
+    for name in (checkpoint.name, CONFIG):
         if name not in locked:
             raise WeightsError("changed", folder=trained, why=f"{name} was not locked")
     return checkpoint

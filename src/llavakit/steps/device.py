@@ -10,6 +10,13 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def has_bf16() -> bool:
+    """Whether there is a GPU that computes in bf16, as XTuner asks for DeepSpeed's 'auto'."""
+    import torch
+
+    return has_gpu() and bool(torch.cuda.is_bf16_supported())
+
+
 def use_one_thread_without_gpu() -> None:
     """Set this process to a single CPU thread where it has no GPU.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from llavakit.recipe import DrawnLLM, DrawnProjector, DrawnVision
+from llavakit.parts import DrawnLLM, DrawnProjector, DrawnVision
 
 SPECIAL_TOKENS = (
     "<|begin_of_text|>",
@@ -21,6 +21,8 @@ SPECIAL_TOKENS = (
 )
 """Those of Llama 3's that XTuner's ``llama3_chat`` template uses."""
 _BEGIN, _END = SPECIAL_TOKENS[:2]
+BEGIN_ID, END_ID = 0, 1
+"""Of the first two of them: special tokens come first."""
 
 
 def make_llm(spec: DrawnLLM, seed: int, texts: Iterable[str], folder: Path) -> None:
@@ -28,7 +30,7 @@ def make_llm(spec: DrawnLLM, seed: int, texts: Iterable[str], folder: Path) -> N
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    entries = _make_tokenizer(spec.vocabulary, texts, folder)
+    entries = make_tokenizer(spec.vocabulary, texts, folder)
     config = LlamaConfig(
         vocab_size=entries,
         hidden_size=spec.hidden_size,
@@ -37,8 +39,8 @@ def make_llm(spec: DrawnLLM, seed: int, texts: Iterable[str], folder: Path) -> N
         num_attention_heads=spec.attention_heads,
         num_key_value_heads=spec.key_value_heads,
         max_position_embeddings=spec.context,
-        bos_token_id=SPECIAL_TOKENS.index(_BEGIN),
-        eos_token_id=SPECIAL_TOKENS.index(_END),
+        bos_token_id=BEGIN_ID,
+        eos_token_id=END_ID,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -94,7 +96,7 @@ def make_projector(
     torch.save({"state_dict": state}, path)
 
 
-def _make_tokenizer(most: int, texts: Iterable[str], folder: Path) -> int:
+def make_tokenizer(most: int, texts: Iterable[str], folder: Path) -> int:
     """Train a byte-level BPE on ``texts``, save it to ``folder`` and return its size."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -110,7 +112,7 @@ def _make_tokenizer(most: int, texts: Iterable[str], folder: Path) -> int:
     )
     bpe.train_from_iterator(texts, trainer)
     bpe.post_processor = processors.TemplateProcessing(
-        single=f"{_BEGIN} $A", pair=f"{_BEGIN} $A {_BEGIN} $B", special_tokens=[(_BEGIN, 0)]
+        single=f"{_BEGIN} $A", pair=f"{_BEGIN} $A {_BEGIN} $B", special_tokens=[(_BEGIN, BEGIN_ID)]
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=_BEGIN, eos_token=_END)
     tokenizer.save_pretrained(folder)

@@ -112,7 +112,8 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
     device = torch.device("cuda" if gpu else "cpu")
     dtype = getattr(torch, recipe.train.llm_dtype) if gpu else torch.float32
     plain: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    safe = {**plain, "use_safetensors": True, "torch_dtype": dtype}
+    # Straight to where it computes: 16 GB need not fit into the host's memory first.
+    safe = {**plain, "use_safetensors": True, "torch_dtype": dtype, "device_map": {"": device}}
     try:
         tokenizer = AutoTokenizer.from_pretrained(models / weights.LLM, **plain)
         processor = CLIPImageProcessor.from_pretrained(
@@ -130,7 +131,7 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
     context = llm.config.max_position_embeddings
     llm = adapters.add_lora(llm, tuned / adapters.LLM_ADAPTER)
     vision = adapters.add_lora(vision, tuned / adapters.VISION_ADAPTER)
-    llm, vision, projector = (part.to(device, dtype).eval() for part in (llm, vision, projector))
+    llm, vision, projector = (placed(part, device, dtype) for part in (llm, vision, projector))
     return LLaVA(
         tokenizer=tokenizer,
         processor=processor,
@@ -142,6 +143,17 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
         pad_to_square=recipe.train.pad_to_square,
         context=context,
     )
+
+
+def placed(part: Any, device: Any, dtype: Any) -> Any:
+    """``part`` on ``device``, its parameters as ``dtype``, for inference.
+
+    Buffers stay as they are: Llama computes the angles of its positions from one, and in fp16 they
+    would be half a radian off at a thousand tokens.
+    """
+    for parameter in part.to(device).parameters():
+        parameter.data = parameter.data.to(dtype)
+    return part.eval()
 
 
 def _padded(picture: Image, mean: list[float]) -> Image:

@@ -21,9 +21,10 @@ from typing import Any
 
 from llavakit.errors import WeightsError
 from llavakit.locks import StepLock, file_sha256
-from llavakit.recipe import DrawnLLM, DrawnProjector, DrawnVision
-from llavakit.steps import common, conversations, drawn, foreign, outputs, weights
+from llavakit.parts import DrawnLLM, DrawnProjector, DrawnVision, RandomLLM
+from llavakit.steps import common, conversations, drawn, foreign, outputs, rehearsal, weights
 from llavakit.steps.common import Job
+from llavakit.steps.meter import DownloadMeter
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,18 @@ def _drawn_llm(making: Making) -> None:
     recipe = making.job.recipe
     spec = _spec(recipe.weights.llm, DrawnLLM)
     drawn.make_llm(spec, recipe.seed, _texts(making.job), making.folder / weights.LLM)
+
+
+def _random_llm(making: Making) -> None:
+    """Its files are hashed as they are written: 16 GB are not read again."""
+    job, folder = making.job, making.folder / weights.LLM
+    spec = _spec(job.recipe.weights.llm, RandomLLM)
+    meter = DownloadMeter(job.events, spec.bytes, "random language model")
+    try:
+        hashes = rehearsal.make_llm(spec, job.recipe.seed, _texts(job), folder, meter.add)
+    finally:
+        meter.close()
+    making.known.update({folder / name: found for name, found in hashes.items()})
 
 
 def _drawn_vision(making: Making) -> None:
@@ -95,7 +108,7 @@ def _foreign_projector(making: Making) -> None:
 
 
 LLM_SOURCES: dict[str, Source] = {
-    "drawn": _drawn_llm, "remote": _fetched_llm, "path": _given_llm,
+    "drawn": _drawn_llm, "random": _random_llm, "remote": _fetched_llm, "path": _given_llm,
 }  # fmt: skip
 VISION_SOURCES: dict[str, Source] = {
     "drawn": _drawn_vision, "remote": _fetched_vision, "path": _given_vision,

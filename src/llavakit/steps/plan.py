@@ -25,6 +25,8 @@ class Machine:
 
     gpu: bool
     world_size: int = 1
+    bf16: bool = False
+    """Whether the GPU computes in it; those before Ampere do not."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Plan:
     """What training will do: ``values`` fill the template, ``notes`` are for the user."""
 
     iterations: int
-    deepspeed: bool
+    deepspeed: dict[str, Any] | None
+    """DeepSpeed's config; None without it."""
     values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
@@ -62,8 +65,8 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
         "seed": recipe.seed,
         "max_new_tokens": recipe.ask.max_new_tokens,
     }
-    deepspeed = machine.gpu and train.deepspeed != "none"
-    return Plan(iterations, deepspeed, {**values, "deepspeed": deepspeed}, notes)
+    deepspeed = _deepspeed(train, machine)
+    return Plan(iterations, deepspeed, {**values, "deepspeed": deepspeed is not None}, notes)
 
 
 def render(plan: Plan) -> str:
@@ -117,6 +120,19 @@ def _precision(train: Train, machine: Machine, notes: list[str]) -> dict[str, An
         "amp_dtype": dtype,
         "backend": "nccl" if machine.gpu else "gloo",
     }
+
+
+def _deepspeed(train: Train, machine: Machine) -> dict[str, Any] | None:
+    """The tutorial's ZeRO-2 with XTuner's 'auto' for the number format decided.
+
+    XTuner asks CUDA, which has no answer without a GPU; there DeepSpeed computes in fp32.
+    """
+    if train.deepspeed == "none":
+        return None
+    config: dict[str, Any] = json.loads(ZERO2.read_text(encoding="utf-8"))
+    config["bf16"]["enabled"] = machine.gpu and machine.bf16
+    config["fp16"]["enabled"] = machine.gpu and not machine.bf16
+    return config
 
 
 def _paths(models: Path, data: Path) -> dict[str, str]:

@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llavakit.errors import StepError
-from llavakit.locks import StepLock, write_atomic
-from llavakit.steps import checkpoints, common, outputs, plan
+from llavakit.locks import StepLock, write_atomic, write_json
+from llavakit.steps import checkpoints, common, outputs, plan, room
 from llavakit.steps.common import Job
-from llavakit.steps.device import has_gpu, use_one_thread_without_gpu
+from llavakit.steps.device import has_bf16, has_gpu, use_one_thread_without_gpu
 from llavakit.steps.history import History, make_hook
 from llavakit.steps.plan import Machine, Plan
 
 CONFIG = "config.py"
+DEEPSPEED = "deepspeed.json"
 BEGUN = "begun.json"
 """Which key the files in the folder belong to, from the first moment on."""
 
@@ -30,7 +31,8 @@ BEGUN = "begun.json"
 def make(job: Job) -> None:
     """Train in ``RUN/train``, from the newest whole checkpoint if one is there.
 
-    Raises WeightsError, and StepError ``needs-gpu``, ``no-evaluation-picture`` and ``no-result``.
+    Raises WeightsError, WorkspaceError ``too-little-disk``, and StepError ``needs-gpu``,
+    ``no-evaluation-picture`` and ``no-result``.
     """
     folder = job.run / "train"
     _begin(folder, job.key)
@@ -39,15 +41,34 @@ def make(job: Job) -> None:
     for note in planned.notes:
         job.events.emit("note", text=note)
     write_atomic(folder / CONFIG, plan.render(planned))
+    if planned.deepspeed:
+        write_json(folder / DEEPSPEED, planned.deepspeed)
     history = History(folder)
+    trained = checkpoints.weights_of(folder, planned.iterations)
     try:
-        start = _resume_point(folder, history, job)
-        if start is None or start.iteration < planned.iterations:
-            _run_xtuner(folder, planned, start, history, job)
+        if not (checkpoints.is_whole(trained) and not history.missing(planned.iterations)):
+            outputs.remove(trained)
+            _train(folder, planned, history, job)
     except BaseException:
         checkpoints.newest(folder)  # removes a torn one
         raise
     _finish(folder, planned, history, job)
+
+
+def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
+    start = _resume_point(folder, history, job)
+    _check_room(folder, planned, job)
+    if start is None or start.iteration < planned.iterations:
+        _run_xtuner(folder, planned, start, history, job)
+    last = folder / f"iter_{planned.iterations}.pth"
+    missing = history.missing(planned.iterations)
+    if not checkpoints.is_whole(last):
+        missing = f"the checkpoint {last.name} is not there"
+    if missing:
+        log = (job.run / "logs" / "train.log").as_posix()
+        raise StepError("no-result", step="train", missing=missing, log=log)
+    checkpoints.prune(folder, 1)
+    checkpoints.consolidate(last, checkpoints.weights_of(folder, planned.iterations))
 
 
 def _begin(folder: Path, key: str) -> None:
@@ -62,10 +83,19 @@ def _begin(folder: Path, key: str) -> None:
 
 
 def _machine() -> Machine:
-    return Machine(has_gpu(), int(os.environ.get("WORLD_SIZE", "1")))
+    return Machine(has_gpu(), int(os.environ.get("WORLD_SIZE", "1")), has_bf16())
+
+
+def _check_room(folder: Path, planned: Plan, job: Job) -> None:
+    keeps = job.recipe.train.checkpoints
+    parameters = room.trainable(job.recipe, job.args.weights)
+    needed = room.needed(parameters, planned, keeps.every, keeps.keep)
+    job.events.emit("note", text=f"checkpoints take up to {room.gib(needed.peak)} GiB")
+    room.check(needed, folder)
 
 
 def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Checkpoint | None:
+    begun = bool(history.rows() or checkpoints.found(folder))
     start = checkpoints.newest(folder)
     iteration = start.iteration if start else 0
     history.cut(iteration)
@@ -73,9 +103,11 @@ def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Check
         for item in checkpoints.found(folder):
             outputs.remove(item.path)
         history.cut(0)
-        return None
+        start = None
     if start:
         job.events.emit("note", text=f"goes on from iteration {iteration}")
+    elif begun:
+        job.events.emit("note", text="no whole checkpoint is left: starts over")
     return start
 
 
@@ -101,31 +133,32 @@ def _run_xtuner(
     if start:
         argv += ["--resume", start.path.as_posix()]
     if planned.deepspeed:
-        argv += ["--deepspeed", str(plan.ZERO2)]
+        argv += ["--deepspeed", (folder / DEEPSPEED).as_posix()]
         _single_process_group()
+        if not has_gpu():
+            xtuner_patches.run_deepspeed_without_gpu()
     with argv_of(argv):
         train.main()
 
 
 def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
-    last = folder / f"iter_{planned.iterations}.pth"
-    missing = history.missing(planned.iterations)
-    if not checkpoints.is_whole(last):
-        missing = f"the checkpoint {last.name} is not there"
-    if missing:
-        log = (job.run / "logs" / "train.log").as_posix()
-        raise StepError("no-result", step="train", missing=missing, log=log)
-    checkpoints.prune(folder, job.recipe.train.checkpoints.keep)
-    # mmengine keeps the absolute path of the last checkpoint in it.
-    outputs.remove(folder / "last_checkpoint")
-    made = [*checkpoints.files(last), folder / CONFIG, history.finish()]
+    """Keep what convert needs, and lock it; killed in here, the next call does it again."""
+    for item in checkpoints.found(folder):
+        outputs.remove(item.path)
+    # mmengine keeps the absolute path of the last checkpoint in one, DeepSpeed a script of its own.
+    for name in ("last_checkpoint", "zero_to_fp32.py"):
+        outputs.remove(folder / name)
+    trained = checkpoints.weights_of(folder, planned.iterations)
+    made = [trained, folder / CONFIG, history.finish()]
+    if planned.deepspeed:
+        made.append(folder / DEEPSPEED)
     StepLock(folder / outputs.LOCK).write(
         job.step,
         job.key,
         made,
         iterations=planned.iterations,
         final_loss=history.rows()[-1]["loss"],
-        checkpoint=last.name,
+        checkpoint=trained.name,
     )
 
 

@@ -44,6 +44,22 @@ def load_projector_safely() -> None:
     module.guess_load_checkpoint = lambda path: weights.tensors(Path(path))
 
 
+def run_deepspeed_without_gpu() -> None:
+    """Let ZeRO-2 run over gloo in a process that has no GPU; for tests of what GPU hosts run.
+
+    * XTuner's strategy moves the preprocessor to the GPU.
+    * DeepSpeed would compile a communication library of its own, with a compiler.
+    * gloo cannot gather into one tensor; DeepSpeed takes it from torch that it can.
+    """
+    import deepspeed
+    from deepspeed.comm.torch import TorchBackend
+    from mmengine.model.base_model.data_preprocessor import BaseDataPreprocessor
+
+    BaseDataPreprocessor.cuda = lambda self, *args, **kwargs: self
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    TorchBackend.has_all_gather_into_tensor = lambda self: False
+
+
 def never_run_foreign_code() -> None:
     """A folder of weights is data: no Python beside it and no pickle in it is ever run.
 

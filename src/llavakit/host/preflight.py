@@ -1,0 +1,138 @@
+"""What a recipe that needs a GPU needs of its host, looked at before anything starts.
+
+Jobs use the first GPU that they are given, counted as nvidia-smi counts. Free memory is a look at
+one moment: another program may take it the next. A host without nvidia-smi is believed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from llavakit.engines import local
+from llavakit.errors import EngineError, StepError
+from llavakit.host import environment, memory, nvidia
+from llavakit.host.console import Screen
+from llavakit.host.nvidia import Gpu
+from llavakit.host.settings import Settings
+from llavakit.recipe import Recipe
+
+BUILT_FOR = ((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
+"""Compute capabilities in torch 2.1.2+cu121's own list (``torch.cuda.get_arch_list()``)."""
+MIN_DRIVER = (525, 60)
+"""Of CUDA 12.x on Linux, from NVIDIA's release notes: 525.60.13."""
+MIN_DRIVER_WORDS = "525.60.13"
+GIB = 2**30
+
+
+def needs_gpu(recipe: Recipe) -> bool:
+    """Whether it cannot run on a CPU: bitsandbytes quantises on GPUs only."""
+    return recipe.train.llm_quantization != "none"
+
+
+def check(
+    screen: Screen, settings: Settings, recipe: Recipe, gpus: str, *, trains: bool, busy: bool
+) -> None:
+    """Refuse ``recipe`` on a host where it cannot run on ``gpus`` (as in ``Job.gpus``).
+
+    ``trains``: its memory is needed. ``busy``: its own training is under way and holds that memory.
+
+    Raises StepError ``needs-gpu``, ``no-such-gpu``, ``no-kernels``, ``old-driver``, ``small-gpu``,
+    ``busy-gpu``, ``little-memory``; EngineError ``no-gpu-support``, and what asking for the engine
+    raises.
+    """
+    if gpus == "none" or (not environment.has_nvidia_gpu() and settings.engine == "local"):
+        raise StepError("needs-gpu", recipe=recipe.name)
+    access = environment.gpu_access(settings)
+    if access == "none":
+        if not environment.has_nvidia_gpu():
+            raise StepError("needs-gpu", recipe=recipe.name)
+        raise EngineError("no-gpu-support", gpus=gpus)
+    found = nvidia.gpus()
+    if found is None:
+        screen.say("gpu", f"not looked at: no nvidia-smi answers here; given by {access}")
+    else:
+        check_gpu(recipe, found, visible(gpus, access), trains=trains and not busy)
+    if trains and not busy:
+        check_memory(recipe)
+
+
+def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool) -> None:
+    """Refuse a GPU that cannot run ``recipe``; see :func:`check`."""
+    chosen = nvidia.chosen(found, gpus)
+    if not chosen:
+        names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
+        raise StepError("no-such-gpu", wanted=gpus, found=names)
+    gpu = chosen[0]
+    if problem := unusable(gpu):
+        raise problem
+    need = recipe.needs.gpu_mib
+    if not trains or need is None or gpu.free_mib >= need:
+        return
+    name = f"GPU {gpu.index} ({gpu.name})"
+    if gpu.total_mib < need:
+        raise StepError("small-gpu", gpu=name, total=gpu.total_mib, recipe=recipe.name, need=need)
+    others = [str(other.index) for other in found
+              if other.free_mib >= need and not unusable(other)]  # fmt: skip
+    raise StepError(
+        "busy-gpu",
+        gpu=name, free=gpu.free_mib, total=gpu.total_mib, recipe=recipe.name, need=need,
+        holders="; ".join(holder.words() for holder in nvidia.holders(gpu)) or "-",
+        others=", ".join(others) or "-",
+    )  # fmt: skip
+
+
+def unusable(gpu: Gpu) -> StepError | None:
+    """Why no recipe of the kit runs on ``gpu``; None where that is not known."""
+    name = f"GPU {gpu.index} ({gpu.name})"
+    if gpu.capability is not None and not has_kernels(gpu.capability):
+        built = " ".join(f"{major}.{minor}" for major, minor in BUILT_FOR)
+        said = "{}.{}".format(*gpu.capability)
+        return StepError("no-kernels", gpu=name, capability=said, built=built)
+    if driver_numbers(gpu.driver) < MIN_DRIVER:
+        return StepError("old-driver", found=gpu.driver, needed=MIN_DRIVER_WORDS)
+    return None
+
+
+def has_kernels(capability: tuple[int, int]) -> bool:
+    """Kernels run on the generation that they were built for, from their own revision on."""
+    major, minor = capability
+    return any(major == built and minor >= revision for built, revision in BUILT_FOR)
+
+
+def driver_numbers(version: str) -> tuple[int, ...]:
+    """``580.65.06`` as numbers; what cannot be read counts as new enough."""
+    words = version.split(".")
+    return tuple(map(int, words)) if all(word.isdecimal() for word in words) else MIN_DRIVER
+
+
+def check_memory(recipe: Recipe) -> None:
+    """Raise StepError ``little-memory`` where ``recipe`` would be ended for want of it."""
+    free = memory.available_bytes()
+    if free is not None and free < recipe.needs.memory_gib * GIB:
+        raise StepError(
+            "little-memory",
+            free=f"{free / GIB:.1f}", recipe=recipe.name, need=f"{recipe.needs.memory_gib:g}",
+        )  # fmt: skip
+
+
+def visible(gpus: str, access: str) -> str:
+    """``gpus``, or what a cluster's scheduler left of ``all`` for the local engine's jobs."""
+    if gpus == "all" and access == local.GPU_ACCESS:
+        return os.environ.get("CUDA_VISIBLE_DEVICES") or gpus
+    return gpus
+
+
+def announce(screen: Screen, label: str, gpus: str, access: str) -> list[dict[str, Any]]:
+    """Say in one line which GPUs the stage ``label`` gets, and how; the same for its record.
+
+    Empty where it gets none, or nobody can tell.
+    """
+    if gpus == "none":
+        return []
+    found = nvidia.chosen(nvidia.gpus() or [], visible(gpus, access))
+    words = "; ".join(gpu.words() for gpu in found) or f"GPUs: {gpus}"
+    screen.say(label, f"{words}; given by {access}")
+    return [{**asdict(gpu), "given_by": access} for gpu in found]

@@ -1,0 +1,96 @@
+"""The room that a run's checkpoints take on the disk, known before the training begins."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llavakit.errors import WorkspaceError
+from llavakit.recipe import Recipe
+from llavakit.steps import checkpoints, weights
+from llavakit.steps.plan import Plan
+
+FP32 = 4
+ADAMW = 2 * FP32
+"""Bytes a parameter: two moments."""
+SPARE_BYTES = 16 << 20
+"""For the logs, the history and mmengine's counters."""
+GIB = 1 << 30
+HEADS = ("lm_head", "output_layer")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes of one ``checkpoint``, of the ``weights`` that stay, and of all at the ``peak``."""
+
+    checkpoint: int
+    weights: int
+    peak: int
+
+
+def needed(parameters: int, plan: Plan, every: int, keep: int) -> Room:
+    """The room for training ``parameters`` numbers.
+
+    mmengine 0.10.4 removes the oldest checkpoint before it writes one more, so that ``keep`` is
+    the most there are; in the end the weights are written beside the last one.
+    """
+    checkpoint = parameters * (FP32 + ADAMW)
+    if plan.deepspeed:  # keeps the weights that it computes with beside the fp32 ones
+        half = plan.deepspeed["bf16"]["enabled"] or plan.deepspeed["fp16"]["enabled"]
+        checkpoint += parameters * (2 if half else FP32)
+    kept = parameters * FP32
+    copies = min(keep, -(-plan.iterations // every))
+    return Room(checkpoint, kept, max(copies * checkpoint, checkpoint + kept) + SPARE_BYTES)
+
+
+def check(room: Room, folder: Path) -> None:
+    """Whether ``folder``'s disk holds what is not in ``folder`` yet.
+
+    Raises WorkspaceError ``too-little-disk``.
+    """
+    files = (file for item in checkpoints.found(folder) for file in checkpoints.files(item.path))
+    need = room.peak - sum(path.stat().st_size for path in files)
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise WorkspaceError("too-little-disk", folder=folder, need=gib(need), free=gib(free))
+
+
+def gib(count: int) -> str:
+    """Bytes as GiB, two decimals."""
+    return f"{count / GIB:.2f}"
+
+
+def trainable(recipe: Recipe, models: Path) -> int:
+    """How many numbers XTuner trains: both adapters and the projector.
+
+    The two models are built on torch's meta device, which holds no numbers. Raises WeightsError.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel
+
+    plain: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    llm = AutoConfig.from_pretrained(models / weights.LLM, **plain)
+    vision = CLIPVisionConfig.from_pretrained(models / weights.VISION, local_files_only=True)
+    with torch.device("meta"):
+        towers = (
+            (AutoModelForCausalLM.from_config(llm, trust_remote_code=False), recipe.train.llm_lora),
+            (CLIPVisionModel(vision), recipe.train.vision_lora),
+        )
+    projector = sum(value.numel() for value in weights.projector_state(models).values())
+    return int(projector + sum(lora.rank * _widths(model) for model, lora in towers))
+
+
+def _widths(model: Any) -> int:
+    """In and out of every layer that gets an adapter, together: XTuner adapts all linear ones
+    but the head.
+    """
+    import torch
+
+    widths = (
+        module.in_features + module.out_features
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] not in HEADS
+    )
+    return sum(widths)
