@@ -16,7 +16,7 @@ from llavakit.errors import StepError, WeightsError
 from llavakit.locks import StepLock, file_sha256, write_json
 from llavakit.steps import adapters, common, outputs, weights
 from llavakit.steps.common import Job
-from llavakit.steps.device import has_gpu, use_one_thread_without_gpu
+from llavakit.steps.device import has_gpu, prepare
 from llavakit.steps.train import CONFIG, argv_of
 
 
@@ -45,7 +45,7 @@ def _pretrained(models: Path, folder: Path) -> None:
 
 def _finetuned(trained: Path, folder: Path, job: Job) -> None:
     checkpoint = _verified_checkpoint(trained)
-    use_one_thread_without_gpu()
+    prepare()
     from xtuner.tools.model_converters import pth_to_hf
 
     from llavakit.steps import xtuner_patches

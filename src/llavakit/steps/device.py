@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+
 
 def has_gpu() -> bool:
     """Whether torch can use a GPU."""
@@ -17,8 +20,34 @@ def has_bf16() -> bool:
     return has_gpu() and bool(torch.cuda.is_bf16_supported())
 
 
-def use_one_thread_without_gpu() -> None:
-    """Set this process to a single CPU thread where it has no GPU.
+def prepare() -> None:
+    """What every process that computes does first, before XTuner or mmengine is imported."""
+    if has_gpu():
+        _import_deepspeed()
+    else:
+        _use_one_thread()
+
+
+def _import_deepspeed() -> None:
+    """Import DeepSpeed while it sees no GPU.
+
+    mmengine imports it with its runners, and DeepSpeed 0.14.2 asks nvcc for its version then, if
+    there is a GPU: without a CUDA toolkit, which nothing here needs, that ends in
+    MissingCUDAException (seen on an H100).
+    """
+    import torch
+
+    is_available = torch.cuda.is_available
+    os.environ.setdefault("DS_ACCELERATOR", "cuda")
+    torch.cuda.is_available = lambda: False
+    try:
+        importlib.import_module("deepspeed")
+    finally:
+        torch.cuda.is_available = is_available
+
+
+def _use_one_thread() -> None:
+    """Set this process to a single CPU thread.
 
     Sums are split by the number of threads, so that one thread gives the same bits on every host;
     and models small enough to be trained on a CPU gain nothing from more: an iteration of the tiny
@@ -27,5 +56,4 @@ def use_one_thread_without_gpu() -> None:
     """
     import torch
 
-    if not has_gpu():
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from llavakit.errors import WeightsError
 from llavakit.recipe import Recipe
 from llavakit.steps import adapters, weights, xtuner_patches
 from llavakit.steps.conversations import IMAGE_TOKEN
-from llavakit.steps.device import has_gpu, use_one_thread_without_gpu
+from llavakit.steps.device import has_gpu, prepare
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,12 +102,12 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
 
     Raises WeightsError ``missing``, ``not-converted``, ``not-plain`` and ``projector-shape``.
     """
+    prepare()
     import torch
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPVisionModel, LlamaForCausalLM
     from xtuner.utils import PROMPT_TEMPLATE
 
     xtuner_patches.never_run_foreign_code()
-    use_one_thread_without_gpu()
     gpu = has_gpu()
     device = torch.device("cuda" if gpu else "cpu")
     dtype = getattr(torch, recipe.train.llm_dtype) if gpu else torch.float32

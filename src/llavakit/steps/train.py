@@ -18,7 +18,7 @@ from llavakit.errors import StepError
 from llavakit.locks import StepLock, write_atomic, write_json
 from llavakit.steps import checkpoints, common, outputs, plan, room
 from llavakit.steps.common import Job
-from llavakit.steps.device import has_bf16, has_gpu, use_one_thread_without_gpu
+from llavakit.steps.device import has_bf16, has_gpu, prepare
 from llavakit.steps.history import History, make_hook
 from llavakit.steps.plan import Machine, Plan
 
@@ -36,7 +36,7 @@ def make(job: Job) -> None:
     """
     folder = job.run / "train"
     _begin(folder, job.key)
-    use_one_thread_without_gpu()
+    prepare()
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
     for note in planned.notes:
         job.events.emit("note", text=note)
