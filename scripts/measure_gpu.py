@@ -1,7 +1,7 @@
 """Measure a recipe on a GPU host, unattended: results are written as they come.
 
     python3 scripts/measure_gpu.py --workspace DIR [--recipe tutorial] [--weights random]
-        [--data FOLDER] [--set train.log_every=1] [--phases host,models,train,kill,...]
+        [--data FOLDER] [--set data.repeat=34] [--phases host,models,train,kill,...]
 
 Runs `invoke` commands one after another and looks at what they leave. Needs the standard library
 and a Python that `-m invoke` works in; nvidia-smi is asked where there is one. A phase that fails
@@ -357,7 +357,7 @@ class Measurement:
         """Kill client and job a few iterations after a checkpoint, and call again."""
         told_apart = self.args.kill_set or ["train.log_every=2"]
         more = [word for each in told_apart for word in ("--set", each)]
-        run = self.plan(*more)["run"]
+        run = self.of_its_own(self.plan(*more)["run"])
         words = self.invoke("train", *more, "--yes", "--json")
         self.write(phase="kill", event="begin", run=run)
         self.sampler.begin()
@@ -447,11 +447,17 @@ class Measurement:
         found = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
         return str(found[0])
 
+    def of_its_own(self, run: str) -> str:
+        """``run``, which a phase may delete: never the one that the others measure."""
+        if run == self.plan()["run"]:
+            raise RuntimeError(f"this phase needs settings that make another run than {run}")
+        return run
+
     def plain(self) -> dict[str, Any]:
         """The kit until a few iterations, then plain XTuner on the kit's config; by turns."""
         more = ("--set", "train.log_every=1")
         planned = self.plan(*more)
-        run = planned["run"]
+        run = self.of_its_own(planned["run"])
         line = next(each["command"] for each in planned["stages"] if each["stage"] == "train")
         found: dict[str, list[float]] = {"kit": [], "plain": []}
         its: list[float] = []

@@ -76,6 +76,28 @@ def test_newest_is_by_number_and_torn_ones_go(tmp_path):
 # --- history
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_not_removed(tmp_path, monkeypatch):
+    torch.save({"a": 1}, tmp_path / "iter_1.pth")
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "not now")
+
+    monkeypatch.setattr(checkpoints.zipfile, "ZipFile", refuse)
+    with pytest.raises(PermissionError):
+        checkpoints.newest(tmp_path)
+    assert (tmp_path / "iter_1.pth").exists()
+
+
+def test_what_an_interruption_leads_to_is_an_interruption():
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise RuntimeError("unexpected pos 64 vs 0") from None
+    except RuntimeError as error:
+        assert faults.explain(error, "train", Path("runs/r")).id == "step.interrupted"
+
+
 def test_history_is_cut_back_and_forgets_a_torn_line(tmp_path):
     record = history.History(tmp_path)
     for n in range(1, 6):

@@ -115,6 +115,16 @@ def test_a_finished_run_is_found_finished(short):
     assert (short.root / short.run / f"train/{WEIGHTS}").stat().st_mtime_ns == before
 
 
+def test_weights_that_changed_since_are_trained_again_and_not_locked_anew(short, tmp_path):
+    other = again(short, tmp_path)
+    shutil.copytree(short.root / short.run / "train", other.root / other.run / "train")
+    path = other.root / other.run / "train" / WEIGHTS
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    assert other.train().rc == 0
+    assert trained(other) == content
+
+
 def test_a_stopped_run_leaves_nothing_torn(short, tmp_path):
     other = again(short, tmp_path)
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -51,8 +51,9 @@ def check(
             raise StepError("needs-gpu", recipe=recipe.name)
         raise EngineError("no-gpu-support", gpus=gpus)
     found = nvidia.gpus()
-    if found is None:
-        screen.say("gpu", f"not looked at: no nvidia-smi answers here; given by {access}")
+    if not found or visible(gpus, access).startswith("MIG-"):  # parts of a GPU have no row
+        why = "no nvidia-smi answers here" if found is None else "nvidia-smi does not count it"
+        screen.say("gpu", f"not looked at: {why}; given by {access}")
     else:
         check_gpu(recipe, found, visible(gpus, access), trains=trains and not busy)
     if trains and not busy:

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 from llavakit.steps import weights
 from llavakit.steps.outputs import remove
 
+WEIGHTS = "_weights.pth"
+"""The end of the name of the file that stays of a finished run."""
 _NAME = re.compile(r"iter_(\d+)\.pth")
 
 
@@ -63,7 +65,7 @@ def prune(folder: Path, keep: int) -> None:
 
 def weights_of(folder: Path, iteration: int) -> Path:
     """Where the trained weights lie when ``iteration`` was the last one."""
-    return folder / f"iter_{iteration}_weights.pth"
+    return folder / f"iter_{iteration}{WEIGHTS}"
 
 
 def consolidate(source: Path, target: Path) -> None:
@@ -123,5 +125,5 @@ def _is_whole_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
+    except (zipfile.BadZipFile, FileNotFoundError, ValueError):
+        return False  # any other OSError says nothing about the file, which must not be removed

@@ -26,9 +26,12 @@ NO_MEMORY = (
 
 def explain(error: BaseException, step: str, folder: Path) -> KitError | None:
     """``error``, or what it was raised from, as an error of the kit; None for an unknown one."""
-    if isinstance(error, KeyboardInterrupt):
+    chain = list(_chain(error))
+    # Whatever is raised while an interruption unwinds (torch's writer, closing half a file) is its
+    # consequence.
+    if any(isinstance(link, KeyboardInterrupt) for link in chain):
         return Interrupted("interrupted", step=step)
-    for link in _chain(error):
+    for link in chain:
         if isinstance(link, KitError):
             return link
         if _is_full(link):

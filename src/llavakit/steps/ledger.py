@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llavakit.artefact import JOURNAL, Artefact
+from llavakit.errors import WorkspaceError
 from llavakit.locks import LOCK, StepLock, digest
+from llavakit.steps.outputs import claimed
 from llavakit.steps.sources.base import Listing
 
 
@@ -130,16 +133,17 @@ def _adopt(ledger: Ledger) -> None:
     in use, so its files are linked; what was not moves here with its parts.
     """
     artefact, folder = ledger.artefact, ledger.folder
-    for other in sorted(folder.parent.glob(f"{artefact.name}-*")):
-        for name in (LOCK, JOURNAL):
+    others = [path for path in folder.parent.glob(f"{artefact.name}-*") if path != folder]
+    for name in (LOCK, JOURNAL):
+        for other in sorted(others):
             facts = (StepLock(other / name).read() or {}).get("facts", {})
-            if other == folder or not set(facts.get("sources", ())) & set(_sources(artefact)):
+            if not set(facts.get("sources", ())) & set(_sources(artefact)):
                 continue
             if name == LOCK:
-                _link(ledger, StepLock(other / LOCK), facts)
-            else:
-                _move(other, folder)
-            return
+                return _link(ledger, StepLock(other / LOCK), facts)
+            with suppress(WorkspaceError), claimed(other):  # unless a job is filling it now
+                return _move(other, folder)
+    return None
 
 
 def _move(other: Path, folder: Path) -> None:
@@ -157,6 +161,7 @@ def _link(ledger: Ledger, books: StepLock, facts: dict[str, Any]) -> None:
     for name in taken:
         target = ledger.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # of an adoption that was cut off
         try:
             target.hardlink_to(books.path.parent / name)
         except OSError:  # a filesystem without them

@@ -11,11 +11,11 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llavakit.errors import StepError
-from llavakit.locks import StepLock, write_atomic, write_json
+from llavakit.locks import StepLock, file_sha256, write_atomic, write_json
 from llavakit.steps import checkpoints, common, outputs, plan, room
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_bf16, has_gpu, prepare
@@ -50,7 +50,8 @@ def make(job: Job) -> None:
             outputs.remove(trained)
             _train(folder, planned, history, job)
     except BaseException:
-        checkpoints.newest(folder)  # removes a torn one
+        with suppress(OSError):  # the first error is the one to tell
+            checkpoints.newest(folder)  # removes a torn one
         raise
     _finish(folder, planned, history, job)
 
@@ -79,7 +80,16 @@ def _begin(folder: Path, key: str) -> None:
         for path in folder.iterdir():
             outputs.remove(path)
         mine.write("train", key, [])
+    _drop_changed_weights(folder)
     (folder / outputs.LOCK).unlink(missing_ok=True)
+
+
+def _drop_changed_weights(folder: Path) -> None:
+    """Weights that are not what was locked are never locked anew: nothing else gives them away."""
+    for name, locked in StepLock(folder / outputs.LOCK).hashes().items():
+        path = folder / name
+        if name.endswith(checkpoints.WEIGHTS) and path.is_file() and file_sha256(path) != locked:
+            outputs.remove(path)
 
 
 def _machine() -> Machine:
