@@ -21,6 +21,7 @@ from llavakit.errors import RecipeError
 from llavakit.parts import DrawnProjector as DrawnProjector
 from llavakit.parts import Weights
 from llavakit.schema import Part, PositiveFloat, PositiveInt, Probability, Sha256, Text, Texts
+from llavakit.training import Train as Train
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
@@ -49,58 +50,6 @@ class Data(Part):
         if (self.folder is None) == (self.download is None):
             raise ValueError("data need either a folder or a download")
         return self
-
-
-class Lora(Part):
-    rank: PositiveInt
-    alpha: PositiveInt
-    dropout: Probability
-
-
-class Checkpoints(Part):
-    every: PositiveInt
-    """Iterations; the last one is always written."""
-    keep: PositiveInt
-    """How many there are at once. The oldest goes before the next is written: with 1, a training
-    that is killed while it writes starts over. What stays in the end are the weights alone."""
-
-
-class Evaluation(Part):
-    """XTuner's own look at its answers while it trains."""
-
-    every: PositiveInt
-    """Iterations."""
-    image: Text
-    """Relative to the data's folder."""
-    questions: Texts
-
-
-class Train(Part):
-    """The hyper-parameters, as XTuner's config means them."""
-
-    max_length: PositiveInt
-    """Most text tokens of a sample; image patches come on top."""
-    batch_size: PositiveInt
-    accumulation: PositiveInt = 1
-    epochs: PositiveInt = 1
-    learning_rate: PositiveFloat
-    betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.9, 0.999)
-    weight_decay: Probability = 0.0
-    clip_norm: PositiveFloat = 1.0
-    warmup_ratio: Probability
-    """Share of the iterations during which the learning rate rises linearly."""
-    sampler: Literal["length-grouped", "in-order"]
-    pad_to_square: bool = True
-    visual_select_layer: int = -2
-    llm_dtype: Literal["float16", "bfloat16", "float32"]
-    llm_quantization: Literal["nf4", "none"]
-    llm_lora: Lora
-    vision_lora: Lora
-    deepspeed: Literal["zero2", "none"]
-    """On a CPU it computes in fp32, over gloo: to try what a GPU host runs."""
-    log_every: PositiveInt = 10
-    checkpoints: Checkpoints
-    evaluation: Evaluation | None = None
 
 
 class Ask(Part):
@@ -166,17 +115,13 @@ class Recipe(Part):
 def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe from YAML (JSON is YAML too) and apply ``key.path=value`` overrides.
 
+    ``extends: NAME`` takes what the recipe does not say from NAME.yaml beside it; null takes a
+    value of that one away.
+
     Raises RecipeError: ``not-found``, ``not-yaml``, ``unknown-key`` (with the nearest known one),
     ``bad-value``, ``bad-override``.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError("not-found", recipe=path, why=str(error)) from None
-    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
-        raise RecipeError("not-yaml", recipe=path, why=str(error)) from None
-    if not isinstance(raw, dict):
-        raise RecipeError("not-yaml", recipe=path, why="the top level is not a mapping")
+    raw = _read(path)
     for override in overrides:
         _apply(raw, override)
     return parse(raw, origin=str(path))
@@ -193,6 +138,37 @@ def parse(raw: Mapping[str, Any], *, origin: str) -> Recipe:
 def known_keys() -> list[str]:
     """Every key that ``--set`` accepts, dotted."""
     return sorted(_leaves(Recipe.model_json_schema()))
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a recipe's file, over those of the one that it extends."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError("not-found", recipe=path, why=str(error)) from None
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
+        raise RecipeError("not-yaml", recipe=path, why=str(error)) from None
+    if not isinstance(raw, dict):
+        raise RecipeError("not-yaml", recipe=path, why="the top level is not a mapping")
+    if "extends" not in raw:
+        return raw
+    name = raw.pop("extends")
+    base = path.with_name(f"{name}.yaml")
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name) or base in (*above, path):
+        why = f"{name!r} is not the name of another recipe beside it"
+        raise RecipeError("bad-value", recipe=path, key="extends", why=why)
+    return _merged(_read(base, (*above, path)), raw)
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` on top of ``base``, mapping by mapping; null takes a value of ``base`` away."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            value = _merged(below, value)
+        result[key] = value
+    return {key: value for key, value in result.items() if key not in over or value is not None}
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

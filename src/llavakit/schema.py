@@ -23,6 +23,7 @@ union."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1, strict=False)]
+NotNegative = Annotated[float, Field(ge=0, strict=False)]
 PositiveFloat = Annotated[float, Field(gt=0, strict=False)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], AS_TUPLE, Field(min_length=1)]
