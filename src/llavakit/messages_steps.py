@@ -76,12 +76,31 @@ TABLE: dict[str, Entry] = {
     "step.small-gpu": Entry(
         Text(
             "{gpu} has {total} MiB; the recipe {recipe} takes {need} MiB of one GPU.",
-            "Use a larger GPU (48 GB for the tutorial), or a smaller recipe; "
-            "`invoke demo` is the free try.",
+            "Use a larger GPU (48 GB for the tutorial); `invoke demo` is the free try.",
         ),
         Text(
             "{gpu} 的显存为 {total} MiB;配方 {recipe} 需要单卡 {need} MiB。",
-            "请换用显存更大的 GPU(教程需要 48 GB),或换用更小的配方;可先试 `invoke demo`。",
+            "请换用显存更大的 GPU(教程需要 48 GB);可先试 `invoke demo`。",
+        ),
+    ),
+    "step.other-profile": Entry(
+        Text(
+            "{gpu} has {total} MiB; the recipe {recipe} takes {need} MiB of one GPU.",
+            "`--recipe {fits}` trains the same in {fits_need} MiB (maths: {maths}).",
+        ),
+        Text(
+            "{gpu} 的显存为 {total} MiB;配方 {recipe} 需要单卡 {need} MiB。",
+            "`--recipe {fits}` 做同样的训练,只需 {fits_need} MiB(maths: {maths})。",
+        ),
+    ),
+    "step.needs-bf16": Entry(
+        Text(
+            "The recipe {recipe} trains in bf16, which this GPU does not compute in.",
+            "Use a GPU from Ampere (8.0) on, or a recipe without train.memory.",
+        ),
+        Text(
+            "配方 {recipe} 以 bf16 训练,而这块 GPU 不支持 bf16。",
+            "请使用 Ampere(8.0)或更新的 GPU,或换用没有 train.memory 的配方。",
         ),
     ),
     "step.busy-gpu": Entry(

@@ -152,12 +152,11 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise RecipeError("not-yaml", recipe=path, why="the top level is not a mapping")
     if "extends" not in raw:
         return raw
-    name = raw.pop("extends")
-    base = path.with_name(f"{name}.yaml")
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name) or base in (*above, path):
+    name, below = str(raw.pop("extends")), (*above, path)
+    if not NAME_PATTERN.fullmatch(name) or path.with_name(f"{name}.yaml") in below:
         why = f"{name!r} is not the name of another recipe beside it"
         raise RecipeError("bad-value", recipe=path, key="extends", why=why)
-    return _merged(_read(base, (*above, path)), raw)
+    return _merged(_read(path.with_name(f"{name}.yaml"), below), raw)
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,9 +115,32 @@ def test_a_driver_of_before_cuda_12_is_refused(host: Host, driver: str, fits: bo
         assert driver in error.what()
 
 
-def test_a_gpu_that_is_too_small_is_not_called_busy(host: Host) -> None:
-    host.gpus = [replace(L20, total_mib=40960, free_mib=40000)]
+@pytest.mark.parametrize(
+    ("mib", "fits"), [(40960, "tutorial-24g"), (23028, "tutorial-24g"), (16376, "tutorial-16g")]
+)
+def test_a_gpu_that_is_too_small_gets_the_profile_that_fits(
+    host: Host, mib: int, fits: str
+) -> None:
+    host.gpus = [replace(L20, total_mib=mib, free_mib=mib - 400)]
+    error = host.refusal()
+    assert error.id == "step.other-profile"
+    assert f"--recipe {fits}`" in error.remedy()
+
+
+@pytest.mark.parametrize(("mib", "capability"), [(12288, (8, 9)), (23028, (7, 5))])
+def test_where_no_profile_fits_none_is_named(
+    host: Host, mib: int, capability: tuple[int, int]
+) -> None:
+    host.gpus = [replace(L20, total_mib=mib, free_mib=mib - 400, capability=capability)]
     assert host.refusal().id == "step.small-gpu"
+
+
+def test_a_profile_is_refused_where_there_is_no_bf16() -> None:
+    profile = recipes.load(KIT / "configs" / "recipes" / "tutorial-24g.yaml")
+    turing = replace(L20, capability=(7, 5))
+    with pytest.raises(StepError) as caught:
+        preflight.check_gpu(profile, [turing], "all", trains=True)
+    assert caught.value.id == "step.needs-bf16"
 
 
 def test_who_holds_the_memory_is_named_and_another_gpu_too(host: Host) -> None:

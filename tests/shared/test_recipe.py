@@ -126,13 +126,14 @@ def test_known_keys_are_what_set_accepts() -> None:
     known = set(recipes.known_keys())
     for name in ("tiny", "tutorial"):
         resolved = recipes.load(TINY.with_name(f"{name}.yaml")).resolved()
-        parents = {"train.evaluation", "data.download", "data.repeated"}
+        parents = {"train.evaluation", "train.memory", "data.download", "data.repeated"}
         parents |= {leaf for leaf in leaves(resolved) if leaf.endswith(".licence")}
         parents |= {"rehearsal", "expected.minutes.L20", "expected.minutes.A100"}
         hashes = {leaf for leaf in leaves(resolved) if ".sha256" in leaf}
         assert leaves(resolved) - parents - hashes <= known
     assert {"weights.llm.hidden_size", "weights.llm.sources", "weights.llm.path",
-            "data.download.sources", "train.evaluation.every"} <= known  # fmt: skip
+            "data.download.sources", "train.evaluation.every",
+            "train.memory.resident_gib"} <= known  # fmt: skip
     assert "weights.llm" not in known
 
 
@@ -144,3 +145,63 @@ def test_the_tutorials_weights_and_data_are_what_was_measured() -> None:
     assert recipe.data.download is not None
     assert set(recipe.data.download.sha256) == set(recipe.data.download.files)
     assert recipe.weights.remote()["llm"].licence is not None
+
+
+PROFILES = sorted(TINY.parent.glob("tutorial-*.yaml"))
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_a_memory_profile_is_the_tutorial_trained_in_another_way(path: Path) -> None:
+    tutorial = recipes.load(TINY.with_name("tutorial.yaml")).resolved()
+    profile = recipes.load(path).resolved()
+    for name in ("weights", "rehearsal", "data", "ask", "seed", "prompt_template"):
+        assert profile[name] == tutorial[name]
+    how = {"memory", "deepspeed"}
+    assert {
+        key for key, value in profile["train"].items() if value != tutorial["train"][key]
+    } == how
+    assert profile["train"]["memory"]["maths"] in ("identical", "changed")
+    assert profile["expected"]["minutes"] == {}, "the tutorial's times are of another way"
+
+
+def write(folder: Path, **recipes_: str) -> Path:
+    for name, text in recipes_.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "tiny.yaml").write_text(TINY.read_text(encoding="utf-8"), encoding="utf-8")
+    return folder
+
+
+def test_what_extends_says_only_what_differs(tmp_path: Path) -> None:
+    text = (
+        "extends: tiny\nname: mine\nexpected: null\ntrain: {batch_size: 3, llm_lora: {rank: 8}}\n"
+    )
+    folder = write(tmp_path, mine=text)
+    mine, tiny = recipes.load(folder / "mine.yaml"), recipes.load(TINY)
+    assert mine.name == "mine"
+    assert mine.train.llm_lora.rank == 8
+    assert mine.train.llm_lora.alpha == tiny.train.llm_lora.alpha
+    assert mine.expected.iterations is None
+    assert mine.weights == tiny.weights
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("extends: mine\n", "mine"), ("extends: ../x\n", "../x"), ("extends: [tiny]\n", "tiny"),
+     ("extends: nowhere\n", "nowhere"), ("extends: round\n", "mine")],
+)  # fmt: skip
+def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, named: str) -> None:
+    folder = write(tmp_path, mine=text, round="extends: mine\n")
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(folder / "mine.yaml")
+    assert named in f"{caught.value.what()} {caught.value.why}"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("train.memory.maths=changed", "changed"), ("train.memory.moments=int8", "8 bits"),
+     ("train.deepspeed=zero2", "DeepSpeed"), ("train.memory.states=disk", "gpu")],
+)  # fmt: skip
+def test_a_profile_says_what_it_changes(override: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(TINY.with_name("tutorial-24g.yaml"), [override])
+    assert said in str(caught.value.why)

@@ -126,8 +126,8 @@ def make(
     after_key = digest(["after", tuned_key, asked])
     compare_key = digest(["compare", before_key, after_key])
 
-    # What no recipe had a part in is shared by all that name the same sources.
-    weights = PurePosixPath("models", f"{name if drawn else 'weights'}-{weights_key[:8]}")
+    # Not by the recipe's name: those that extend one another share the weights.
+    weights = PurePosixPath("models", f"{'drawn' if drawn else 'weights'}-{weights_key[:8]}")
     data = PurePosixPath("data", f"{name}-{data_key[:8]}")
     pretrained = PurePosixPath("cache", f"pretrained-{pretrained_key[:8]}")
     before = PurePosixPath("cache", f"answers-{before_key[:8]}.json")

@@ -13,7 +13,7 @@ from typing import Any
 
 from llavakit.engines import local
 from llavakit.errors import EngineError, StepError
-from llavakit.host import environment, memory, nvidia
+from llavakit.host import environment, memory, nvidia, profiles
 from llavakit.host.console import Screen
 from llavakit.host.nvidia import Gpu
 from llavakit.host.settings import Settings
@@ -21,6 +21,8 @@ from llavakit.recipe import Recipe
 
 BUILT_FOR = ((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
 """Compute capabilities in torch 2.1.2+cu121's own list (``torch.cuda.get_arch_list()``)."""
+BF16 = (8, 0)
+"""Ampere: the first compute capability with bf16, which the memory profiles train in."""
 MIN_DRIVER = (525, 60)
 """Of CUDA 12.x on Linux, from NVIDIA's release notes: 525.60.13."""
 MIN_DRIVER_WORDS = "525.60.13"
@@ -39,9 +41,9 @@ def check(
 
     ``trains``: its memory is needed. ``busy``: its own training is under way and holds that memory.
 
-    Raises StepError ``needs-gpu``, ``no-such-gpu``, ``no-kernels``, ``old-driver``, ``small-gpu``,
-    ``busy-gpu``, ``little-memory``; EngineError ``no-gpu-support``, and what asking for the engine
-    raises.
+    Raises StepError ``needs-gpu``, ``no-such-gpu``, ``no-kernels``, ``old-driver``, ``needs-bf16``,
+    ``small-gpu``, ``other-profile``, ``busy-gpu``, ``little-memory``; EngineError
+    ``no-gpu-support``, and what asking for the engine raises.
     """
     if gpus == "none" or (not environment.has_nvidia_gpu() and settings.engine == "local"):
         raise StepError("needs-gpu", recipe=recipe.name)
@@ -69,12 +71,14 @@ def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool) 
     gpu = chosen[0]
     if problem := unusable(gpu):
         raise problem
+    if recipe.train.memory is not None and gpu.capability is not None and gpu.capability < BF16:
+        raise StepError("needs-bf16", recipe=recipe.name)
     need = recipe.needs.gpu_mib
     if not trains or need is None or gpu.free_mib >= need:
         return
     name = f"GPU {gpu.index} ({gpu.name})"
     if gpu.total_mib < need:
-        raise StepError("small-gpu", gpu=name, total=gpu.total_mib, recipe=recipe.name, need=need)
+        raise _too_small(recipe, gpu, name, need)
     others = [str(other.index) for other in found
               if other.free_mib >= need and not unusable(other)]  # fmt: skip
     raise StepError(
@@ -83,6 +87,15 @@ def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool) 
         holders="; ".join(holder.words() for holder in nvidia.holders(gpu)) or "-",
         others=", ".join(others) or "-",
     )  # fmt: skip
+
+
+def _too_small(recipe: Recipe, gpu: Gpu, name: str, need: int) -> StepError:
+    params: dict[str, Any] = {"gpu": name, "total": gpu.total_mib, "recipe": recipe.name}
+    fits = profiles.fitting(recipe, gpu.total_mib)
+    if fits is None or (gpu.capability is not None and gpu.capability < BF16):
+        return StepError("small-gpu", need=need, **params)
+    params |= {"fits": fits.name, "fits_need": fits.needs.gpu_mib, "maths": profiles.maths(fits)}
+    return StepError("other-profile", need=need, **params)
 
 
 def unusable(gpu: Gpu) -> StepError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 
@@ -26,6 +27,19 @@ def prepare() -> None:
         _import_deepspeed()
     else:
         _use_one_thread()
+
+
+def release_cache() -> None:
+    """Give memory of the GPU back that torch holds without need.
+
+    After a resume these are the moments that DeepSpeed made before it read others: without this a
+    resumed run peaked 2.7 GB above one that was never stopped (on an H100).
+    """
+    import torch
+
+    if has_gpu():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _import_deepspeed() -> None:

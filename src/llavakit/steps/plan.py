@@ -14,6 +14,7 @@ from llavakit.recipe import DrawnProjector, Recipe, Train
 from llavakit.steps import weights
 from llavakit.steps.common import CONFIGS
 from llavakit.steps.data import CONVERSATIONS, PICTURES
+from llavakit.training import Memory
 
 TEMPLATE = CONFIGS / "xtuner" / "llava.py.j2"
 ZERO2 = CONFIGS / "deepspeed" / "zero2.json"
@@ -38,13 +39,20 @@ class Plan:
     """DeepSpeed's config; None without it."""
     values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    memory: Memory | None = None
+    """With a memory profile the kit's own optimizer trains."""
 
 
 def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
-    """Plan a training of ``recipe``. Raises StepError ``needs-gpu`` and WeightsError."""
+    """Plan a training of ``recipe``.
+
+    Raises StepError ``needs-gpu``, ``needs-bf16``, ``no-evaluation-picture``, and WeightsError.
+    """
     train = recipe.train
     if train.llm_quantization != "none" and not machine.gpu:
         raise StepError("needs-gpu", step="train", recipe=recipe.name)
+    if train.memory is not None and machine.gpu and not machine.bf16:
+        raise StepError("needs-bf16", recipe=recipe.name)
     samples = len(json.loads((data / CONVERSATIONS).read_text(encoding="utf-8")))
     iterations = train.epochs * math.ceil(samples / (train.batch_size * machine.world_size))
     notes: list[str] = []
@@ -66,7 +74,8 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
         "max_new_tokens": recipe.ask.max_new_tokens,
     }
     deepspeed = _deepspeed(train, machine)
-    return Plan(iterations, deepspeed, {**values, "deepspeed": deepspeed is not None}, notes)
+    values["deepspeed"] = deepspeed is not None
+    return Plan(iterations, deepspeed, values, notes, train.memory)
 
 
 def render(plan: Plan) -> str:
@@ -116,10 +125,16 @@ def _precision(train: Train, machine: Machine, notes: list[str]) -> dict[str, An
     return {
         "llm_dtype": dtype,
         "quantized": train.llm_quantization == "nf4",
-        "optim_wrapper": "AmpOptimWrapper" if mixed else "OptimWrapper",
+        "optim_wrapper": _optim_wrapper(train, mixed=mixed),
         "amp_dtype": dtype,
         "backend": "nccl" if machine.gpu else "gloo",
     }
+
+
+def _optim_wrapper(train: Train, *, mixed: bool) -> str:
+    if train.memory is not None:
+        return "MixedPrecisionOptimWrapper"
+    return "AmpOptimWrapper" if mixed else "OptimWrapper"
 
 
 def _deepspeed(train: Train, machine: Machine) -> dict[str, Any] | None:

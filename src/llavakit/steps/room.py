@@ -15,6 +15,8 @@ from llavakit.steps.plan import Plan
 FP32 = 4
 ADAMW = 2 * FP32
 """Bytes a parameter: two moments."""
+ADAMW_8BIT = 2.1
+"""The same in 8 bits, with a scale for every block."""
 SPARE_BYTES = 16 << 20
 """For the logs, the history and mmengine's counters."""
 GIB = 1 << 30
@@ -37,6 +39,8 @@ def needed(parameters: int, plan: Plan, every: int, keep: int) -> Room:
     the most there are; in the end the weights are written beside the last one.
     """
     checkpoint = parameters * (FP32 + ADAMW)
+    if plan.memory and plan.memory.moments == "int8":
+        checkpoint = int(parameters * (FP32 + ADAMW_8BIT))
     if plan.deepspeed:  # keeps the weights that it computes with beside the fp32 ones
         half = plan.deepspeed["bf16"]["enabled"] or plan.deepspeed["fp16"]["enabled"]
         checkpoint += parameters * (2 if half else FP32)

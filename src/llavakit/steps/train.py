@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llavakit.errors import StepError
 from llavakit.locks import StepLock, file_sha256, write_atomic, write_json
-from llavakit.steps import checkpoints, common, outputs, plan, room
+from llavakit.steps import checkpoints, common, outputs, plan, profile, room
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_bf16, has_gpu, prepare
 from llavakit.steps.history import History, make_hook
@@ -32,10 +32,11 @@ def make(job: Job) -> None:
     """Train in ``RUN/train``, from the newest whole checkpoint if one is there.
 
     Raises WeightsError, WorkspaceError ``too-little-disk``, and StepError ``needs-gpu``,
-    ``no-evaluation-picture`` and ``no-result``.
+    ``needs-bf16``, ``no-evaluation-picture`` and ``no-result``.
     """
     folder = job.run / "train"
     _begin(folder, job.key)
+    profile.before_cuda(job.recipe.train.memory)
     prepare()
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
     for note in planned.notes:
@@ -139,6 +140,8 @@ def _run_xtuner(
     xtuner_patches.keep_rendered_config()
     xtuner_patches.load_projector_safely()
     xtuner_patches.register_hook(make_hook(history, job.events, planned.iterations))
+    if planned.memory:
+        profile.apply(planned.memory)
     argv = ["train", (folder / CONFIG).as_posix(), "--work-dir", folder.as_posix()]
     if start:
         argv += ["--resume", start.path.as_posix()]
