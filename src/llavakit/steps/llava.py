@@ -102,6 +102,7 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
 
     Raises WeightsError ``missing``, ``not-converted``, ``not-plain`` and ``projector-shape``.
     """
+    weights.read_ahead(models)
     prepare()
     import torch
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPVisionModel, LlamaForCausalLM

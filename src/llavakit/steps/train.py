@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llavakit.errors import StepError
 from llavakit.locks import StepLock, file_sha256, write_atomic, write_json
-from llavakit.steps import checkpoints, common, outputs, plan, profile, room
+from llavakit.steps import checkpoints, common, outputs, plan, profile, room, weights
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_bf16, has_gpu, prepare
 from llavakit.steps.history import History, make_hook
@@ -36,6 +36,7 @@ def make(job: Job) -> None:
     """
     folder = job.run / "train"
     _begin(folder, job.key)
+    weights.read_ahead(job.args.weights)
     profile.before_cuda(job.recipe.train.memory)
     prepare()
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())

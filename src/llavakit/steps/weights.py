@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
 import re
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +39,17 @@ def sizes(folder: Path) -> Sizes:
     if not isinstance(llm, int) or not isinstance(width, int):
         raise WeightsError("missing", folder=folder, why="config.json has no hidden_size")
     return Sizes(llm, width)
+
+
+def read_ahead(folder: Path) -> None:
+    """Let the kernel read the models of ``folder`` while this process imports its libraries."""
+
+    def ask() -> None:
+        for path in sorted(folder.glob("*/*.safetensors")):
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+    threading.Thread(target=ask, daemon=True).start()
 
 
 def tensors(path: Path) -> dict[str, Any]:
