@@ -96,6 +96,14 @@ def tutorial(folder: Path, *labels: str, **options: str) -> consent.Cost:
     return consent.cost(made, Workspace(folder), [made.stage(label) for label in labels])
 
 
+def test_data_repeated_less_often_take_less(tmp_path: Path) -> None:
+    short = recipes.load(TINY.with_name("tutorial.yaml"), ["data.repeat=20"])
+    made = make(short)
+    cost = consent.cost(made, Workspace(tmp_path), [made.stage("train")])
+    assert cost.minutes == pytest.approx(3.6)
+    assert cost.disk == pytest.approx(7.4 + 18.2), "120 iterations write one checkpoint"
+
+
 def test_only_what_is_fetched_now_is_counted(tmp_path: Path) -> None:
     cost = tutorial(tmp_path, "fetch-data", "data")
     assert cost.download < 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
         download=download,
         disk=disk,
         memory=needs.memory_gib,
-        minutes=needs.minutes,
+        minutes=round(needs.minutes * _share(plan.recipe), 1),
         only_gets=steps <= {"fetch", "models", "data"},
         unknown=tuple(each.name for each, gib in sizes if gib is None),
         trains=trains,
@@ -135,8 +136,16 @@ def _fetched(plan: Plan, stages: Sequence[Stage]) -> list[Input]:
 def _checkpoints(recipe: Recipe) -> float:
     """GiB of all checkpoints that lie on the disk at once; 0 where that is in ``disk_gib``."""
     keeps, iterations = recipe.train.checkpoints, recipe.expected.iterations
-    written = keeps.keep if iterations is None else -(-iterations // keeps.every)
+    written = keeps.keep
+    if iterations is not None:
+        written = math.ceil(iterations * _share(recipe) / keeps.every)
     return min(keeps.keep, written) * (recipe.needs.checkpoint_gib or 0.0)
+
+
+def _share(recipe: Recipe) -> float:
+    """Of the iterations that its author counted: the data may be repeated more or less often."""
+    repeated = recipe.data.repeated
+    return recipe.data.repeat / repeated.times if repeated else 1.0
 
 
 def _drawn(plan: Plan, steps: Set[str]) -> float:
