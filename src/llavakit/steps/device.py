@@ -24,7 +24,7 @@ def has_bf16() -> bool:
 def prepare() -> None:
     """What every process that computes does first, before XTuner or mmengine is imported."""
     if has_gpu():
-        _import_deepspeed()
+        import_deepspeed()
     else:
         _use_one_thread()
 
@@ -42,7 +42,7 @@ def release_cache() -> None:
         torch.cuda.empty_cache()
 
 
-def _import_deepspeed() -> None:
+def import_deepspeed() -> None:
     """Import DeepSpeed while it sees no GPU.
 
     mmengine imports it with its runners, and DeepSpeed 0.14.2 asks nvcc for its version then, if

@@ -60,7 +60,8 @@ def make(job: Job) -> None:
 
 def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
     start = _resume_point(folder, history, job)
-    _check_room(folder, planned, job)
+    if not job.args.unsaved:
+        _check_room(folder, planned, job)
     if start is None or start.iteration < planned.iterations:
         _run_xtuner(folder, planned, start, history, job)
     last = folder / f"iter_{planned.iterations}.pth"
@@ -207,6 +208,8 @@ def argv_of(argv: list[str]) -> Iterator[None]:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the folder models/NAME")
     parser.add_argument("--data", type=Path, required=True, help="the folder data/NAME")
+    parser.add_argument("--unsaved", action="store_true",
+                        help="it is stopped before a checkpoint: none needs room")  # fmt: skip
 
 
 if __name__ == "__main__":
