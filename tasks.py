@@ -32,6 +32,10 @@ HELP = {
     "clean.data": "the prepared data too",
     "runs": "the runs too",
     "yes": "do not ask before deleting, a large download or a long training",
+    "recipes": "names of recipes with commas between; empty: the configured one",
+    "iterations": "how many of each training are watched",
+    "bench.plain": "plain XTuner first, with the first recipe; --no-plain leaves it out",
+    "squeeze": "leave each recipe only the GPU memory that it says it needs",
     "quick": "leave out what needs the environment or an engine",
 }
 
@@ -110,6 +114,14 @@ def demo(c, set=None, engine="", gpus="", workspace="", plan=False, fresh=False,
          lang=""):  # fmt: skip
     """The whole tutorial in miniature: recipe `tiny`, every step, then the comparison."""
     call("demo", c, locals())
+
+
+@face
+def bench(c, recipes="", iterations="100", plain=True, squeeze=False, set=None, weights="",
+          data="", engine="", gpus="", workspace="", plan=False, yes=False, json=False,
+          lang=""):  # fmt: skip
+    """Time and memory of the first iterations, beside plain XTuner's on the same host."""
+    call("bench", c, locals())
 
 
 @face

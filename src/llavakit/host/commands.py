@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -12,6 +12,7 @@ from llavakit import messages
 from llavakit import recipe as recipes
 from llavakit.errors import KitError, StepError
 from llavakit.host import (
+    bench,
     building,
     chat,
     checking,
@@ -190,12 +191,21 @@ def _chat(call: Call) -> int:
     return chat.converse(call.pipeline(), call.options, call.screen)
 
 
+def _bench(call: Call) -> int:
+    def open_pipeline(recipe: str) -> Pipeline:
+        named = call.settings.model_copy(update={"recipe": recipe})
+        return replace(call, settings=named).pipeline()
+
+    return bench.run(open_pipeline, call.options, call.screen, call.settings.recipe)
+
+
 COMMANDS: dict[str, Callable[[Call], int]] = {
     **{name: partial(_step, name) for name in ("data", "train", "convert", "compare")},
     "models": _models,
     "ask": _ask,
     "chat": _chat,
     "demo": _demo,
+    "bench": _bench,
     "build": lambda call: building.build(call.settings, call.options, call.screen),
     "lock": lambda call: building.lock(call.screen),
     "doctor": lambda call: doctor.report(call.settings, call.screen),

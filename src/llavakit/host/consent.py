@@ -97,11 +97,21 @@ def check(
         if terms := artefact.licence:
             params = {"artefact": artefact.name, "name": terms.name, "address": terms.address}
             screen.say("licence", say("licence", **params))
+    _ask(screen, costs, agreed=agreed)
+
+
+def agree(screen: Screen, costs: Cost, *, agreed: bool = False) -> None:
+    """Say what a command takes; ask where it is much, as :func:`check` does."""
+    screen.say("needs", costs.words(screen.lang))
+    _ask(screen, costs, agreed=agreed)
+
+
+def _ask(screen: Screen, costs: Cost, *, agreed: bool) -> None:
     if not costs.is_large or agreed:
         return
-    answer = screen.ask(say("go-on"))
+    answer = screen.ask(words.text("go-on", lang=screen.lang))
     if answer is None:
-        raise ConfigurationError("needs-consent", needs=needs)
+        raise ConfigurationError("needs-consent", needs=costs.words(screen.lang))
     if not answer:
         raise Interrupted("declined")
 

@@ -75,4 +75,24 @@ TABLE: dict[str, Words] = {
     "verify.yours": Words("yours", "您的"),
     "verify.moved": Words("{name} is now {target}", "{name} 已移至 {target}"),
     "verify.done": Words("{count} files are what was locked", "{count} 个文件与锁定的内容一致"),
+    # --- invoke bench ---
+    "bench.what": Words("what", "对象"),
+    "bench.first": Words("first\niter., s", "首次\n迭代,秒"),
+    "bench.each": Words("s per\niter.", "每次\n迭代,秒"),
+    "bench.gpu": Words("GPU,\nMiB", "显存,\nMiB"),
+    "bench.memory": Words("memory,\nMiB", "内存,\nMiB"),
+    "bench.disk": Words("disk,\nMiB", "磁盘,\nMiB"),
+    "bench.maths": Words("maths", "数学"),
+    "bench.reference": Words("reference", "基准"),
+    "bench.identical": Words("identical", "相同"),
+    "bench.changed": Words("changed", "有改动"),
+    "bench.failed": Words("FAILED", "失败"),
+    "bench.interrupted": Words("stopped", "已停止"),
+    "bench.left": Words("{mib} MiB left", "剩 {mib} MiB"),
+    "bench.caption": Words(
+        "first iteration: from the process's start to its end; s per iteration: median from the "
+        "6th on; GPU, memory and disk: peaks; x: ratio to plain XTuner",
+        "首次迭代:从进程启动到该迭代结束;每次迭代:自第 6 次起的中位数;显存、内存、磁盘:峰值;"
+        "x:与原版 XTuner 之比",
+    ),
 }

@@ -1,0 +1,276 @@
+"""`invoke bench`: the first iterations of recipes beside plain XTuner's, in turn, on this host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from llavakit import locks
+from llavakit.engines.base import Engine, Job, Running
+from llavakit.errors import ConfigurationError, KitError, StepError
+from llavakit.events import EventReader
+from llavakit.host import bench_report, consent, preflight, profiles, results
+from llavakit.host.consent import Cost
+from llavakit.host.console import Screen
+from llavakit.host.follow import follow
+from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.plan import Stage, todo, weights_mounts
+from llavakit.recipe import Recipe
+
+INPUTS = ("models", "data")
+START_MINUTES = {False: 0.5, True: 2.0}
+"""What a training takes before its first iteration: small weights on a CPU, 8B on a GPU."""
+
+
+@dataclass
+class Entry:
+    """One training to be measured."""
+
+    label: str
+    kind: str
+    """``plain`` or ``kit``."""
+    pipeline: Pipeline
+    squeeze: int | None = None
+    """MiB of the GPU that it is left."""
+    refused: KitError | None = None
+    """Why it cannot run on this host."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.pipeline.plan.recipe
+
+
+def run(open_pipeline: Callable[[str], Pipeline], options: Mapping[str, Any], screen: Screen,
+        recipe: str) -> int:  # fmt: skip
+    """Measure; ``recipe`` is the one without ``--recipes``.
+
+    Raises StepError ``bench-failed`` when an entry came to nothing, what stands in the way of all
+    of them, and KeyboardInterrupt, after what is there was shown.
+    """
+    iterations = _count(str(options.get("iterations") or ""))
+    names = [name.strip() for name in str(options.get("recipes") or recipe).split(",")]
+    pipelines = [open_pipeline(name) for name in names if name]
+    for each in pipelines[1:]:  # one environment, looked at once
+        each.open_engine = pipelines[0].engine
+    entries = plan(pipelines, plain=bool(options.get("plain")),
+                   squeeze=bool(options.get("squeeze")))  # fmt: skip
+    bench = Bench(entries, iterations, screen)
+    if options.get("plan"):
+        bench.show_plan()
+        return 0
+    bench.prepare(agreed=bool(options.get("yes")))
+    return bench.measure()
+
+
+def plan(pipelines: Sequence[Pipeline], *, plain: bool, squeeze: bool) -> list[Entry]:
+    """Plain XTuner on the first recipe, then each recipe."""
+    first = pipelines[0]
+    entries = [Entry("plain", "plain", first)] if plain else []
+    for each in pipelines:
+        name, taken = each.plan.recipe.name, {entry.label for entry in entries}
+        labels = (name if not n else f"{name}-{n + 1}" for n in range(len(pipelines) + 1))
+        label = next(word for word in labels if word not in taken)
+        need = each.plan.recipe.needs.gpu_mib if squeeze else None
+        entries.append(Entry(label, "kit", each, need))
+    return entries
+
+
+class Bench:
+    """The entries, the folder that holds what was seen, and the rows so far."""
+
+    def __init__(self, entries: Sequence[Entry], iterations: int, screen: Screen) -> None:
+        self.entries, self.iterations, self.screen = entries, iterations, screen
+        self.workspace = entries[0].pipeline.workspace
+        self.folder = self._name()
+        self.rows: list[dict[str, Any]] = []
+        self.engine: Engine | None = None
+        self.created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def _name(self) -> PurePosixPath:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = (f"bench-{stamp}" + (f"-{n}" if n > 1 else "") for n in range(1, 100))
+        return PurePosixPath(
+            "runs", next(name for name in names if not (self.workspace.runs / name).exists())
+        )
+
+    def show_plan(self) -> None:
+        """Print what would be made and run."""
+        stages = [
+            {"recipe": entry.recipe.name, "stage": item.stage.label, "action": item.action}
+            for entry in self._of_recipes()
+            for item in todo(entry.pipeline.plan, self.workspace, INPUTS)
+            if item.stage.label in INPUTS or item.action == "run"
+        ]
+        jobs = [{"label": entry.label, "kind": entry.kind, "recipe": entry.recipe.name,
+                 "squeeze_mib": entry.squeeze, "argv": list(self.job(entry).argv)}
+                for entry in self.entries]  # fmt: skip
+        body = {"run": str(self.folder), "stages": stages, "jobs": jobs}
+        self.screen.result(body, table=bench_report.plan_table(body, self.screen.lang))
+
+    def prepare(self, *, agreed: bool) -> None:
+        """Refuse what cannot run, ask where it is much, and bring weights and data here.
+
+        Raises the first refusal where nothing is left to measure.
+        """
+        for entry in self.entries:
+            entry.refused = self._refusal(entry)
+        left = [entry for entry in self.entries if entry.refused is None]
+        if not left and (first := self.entries[0].refused):
+            raise first
+        consent.agree(self.screen, self.cost(left), agreed=agreed)
+        for entry in self._of_recipes():
+            if entry.refused is None:
+                try:
+                    entry.pipeline.bring_up_to_date(INPUTS)
+                except KitError as error:
+                    if error.exit_code == 130 or isinstance(error, ConfigurationError):
+                        raise
+                    self._refuse_all(entry.pipeline, error)
+
+    def cost(self, entries: Iterable[Entry]) -> Cost:
+        """What measuring ``entries`` takes; no checkpoint is written."""
+        minutes, memory = 0.0, 0.0
+        for entry in entries:
+            recipe, expected = entry.recipe, entry.recipe.expected.iterations
+            share = min(1.0, self.iterations / expected) if expected else 1.0
+            minutes += START_MINUTES[preflight.needs_gpu(recipe)] + recipe.needs.minutes * share
+            memory = max(memory, recipe.needs.memory_gib)
+        return Cost(download=0, disk=0, memory=memory, minutes=max(1, round(minutes)),
+                    only_gets=False, unknown=(), trains=True)  # fmt: skip
+
+    def measure(self) -> int:
+        """Measure one entry after the other; writes and shows what came out, also of a part."""
+        first = self.entries[0].pipeline
+        with self.workspace.lock("invoke bench", first.say_waiting):
+            try:
+                for entry in self.entries:
+                    self.screen.say(entry.label, bench_report.title(entry.kind, entry.recipe.name))
+                    self._measure(entry)
+                    self._write()
+            except KeyboardInterrupt:
+                self._write()
+                self._show()
+                raise
+        self._show()
+        failed = [row["label"] for row in self.rows if row["state"] != "measured"]
+        if failed:
+            where = str(self.workspace.root / self.folder / "logs")
+            raise StepError("bench-failed", failed=", ".join(failed), logs=where)
+        return 0
+
+    def job(self, entry: Entry, *, warm: bool = False) -> Job:
+        """The job of an entry, for any engine."""
+        made, own = entry.pipeline.plan, self.folder / entry.label
+        key = locks.digest(["bench", entry.kind, made.stage("train").key])[:16]
+        argv = ["-m", "llavakit.steps.bench", "--recipe", own / "recipe.json",
+                "--run", self.folder, "--key", key, "--label", entry.label, "--kind", entry.kind,
+                "--weights", made.weights, "--data", made.stage("data").lock.parent,
+                "--iterations", self.iterations, "--out", own / "result.json"]  # fmt: skip
+        argv += ["--squeeze", entry.squeeze] if entry.squeeze else []
+        argv += ["--warm"] if warm else []
+        stage = Stage(entry.label, "bench", key, tuple(map(str, argv)), own / "result.json",
+                      mounts=weights_mounts(made.inputs), uses_gpu=True)  # fmt: skip
+        job = entry.pipeline.job(stage)
+        return replace(job, labels={**job.labels, "run": self.folder.name})
+
+    def _of_recipes(self) -> list[Entry]:
+        """One entry for each recipe."""
+        return [entry for entry in self.entries if entry.kind == "kit"]
+
+    def _refusal(self, entry: Entry) -> KitError | None:
+        pipeline, recipe = entry.pipeline, entry.recipe
+        if not preflight.needs_gpu(recipe):
+            return None
+        try:
+            preflight.check(self.screen, pipeline.settings, recipe, pipeline.gpus(),
+                            trains=True, busy=False)  # fmt: skip
+        except KitError as error:
+            return error
+        return None
+
+    def _refuse_all(self, pipeline: Pipeline, error: KitError) -> None:
+        for entry in self.entries:
+            if entry.pipeline is pipeline:
+                entry.refused = error
+
+    def _measure(self, entry: Entry) -> None:
+        """Add the entry's row, also when it is interrupted. Raises KeyboardInterrupt."""
+        row: dict[str, Any] = {"state": "interrupted", "reason": ""}
+        try:
+            if entry.refused is not None:
+                raise entry.refused
+            row = self._follow(entry)
+        except KitError as error:
+            said = " ".join([error.what(self.screen.lang), error.why]).strip()
+            row = {"state": "failed", "reason": said}
+        except KeyboardInterrupt:
+            row = self._result(entry) or row
+            raise
+        finally:
+            self.rows.append({
+                **row,
+                "label": entry.label,
+                "kind": entry.kind,
+                "recipe": entry.recipe.name,
+                "maths": profiles.maths(entry.recipe) if entry.kind == "kit" else "reference",
+            })  # fmt: skip
+        if row["state"] == "failed":
+            self.screen.say(entry.label, f"FAILED: {row['reason']}")
+
+    def _follow(self, entry: Entry) -> dict[str, Any]:
+        """Run the job to its end; what it wrote. Raises KitError when it wrote nothing."""
+        root = self.workspace.root
+        self.engine = engine = entry.pipeline.engine()
+        own, log = root / self.folder / entry.label, root / self.folder / "logs" / "bench.log"
+        with disk_errors(own):
+            own.mkdir(parents=True, exist_ok=True)
+            locks.write_json(own / "recipe.json", entry.recipe.resolved())
+        measured = any(row["state"] == "measured" for row in self.rows)
+        job, events = self.job(entry, warm=not measured), EventReader(root / self.folder)
+        access = engine.describe().get("gpus", "none")
+        preflight.announce(self.screen, entry.label, job.gpus, access)
+        running: Running | None = None
+        try:
+            running = engine.start(job)
+            with self.screen.progress(entry.label) as progress:
+                outcome, output = follow(running, log, events, progress.show)
+        except KeyboardInterrupt:
+            if running is not None:
+                running.stop()
+            raise
+        if found := self._result(entry):
+            return found
+        if output.error is not None:
+            raise output.error
+        how = outcome.detail or f"exit status {outcome.exit_code}"
+        why = "\n".join(output.tail)
+        raise StepError("failed", step=entry.label, how=how, log=str(log), why=why)
+
+    def _result(self, entry: Entry) -> dict[str, Any] | None:
+        path = self.workspace.root / self.folder / entry.label / "result.json"
+        found = results.read_json(path)
+        return found if isinstance(found, dict) else None
+
+    def _write(self) -> None:
+        folder = self.workspace.root / self.folder
+        body = bench_report.body(self.folder.name, self.created, self.rows, self.engine)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            locks.write_json(folder / bench_report.JSON, body)
+            locks.write_atomic(folder / bench_report.MARKDOWN, bench_report.markdown(body))
+
+    def _show(self) -> None:
+        folder = self.workspace.root / self.folder
+        body = results.read_json(folder / bench_report.JSON)
+        self.screen.result(body, table=bench_report.table_of(body, self.screen.lang))
+        self.screen.say("bench", str(folder / bench_report.MARKDOWN))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise ConfigurationError("bad-value", key="--iterations", value=text,
+                                 allowed="a number from 2 on")  # fmt: skip
+    return int(text)
