@@ -178,4 +178,14 @@ TABLE: dict[str, Entry] = {
         ),
         Text("在步骤 {step} 运行中被停止。", "再次运行同一命令,会从最近的检查点继续。"),
     ),
+    "step.bench-failed": Entry(
+        Text(
+            "Not all could be measured: {failed}.",
+            "What they wrote is in {logs}; leave them out with --recipes or --no-plain.",
+        ),
+        Text(
+            "有些项目未能测量:{failed}。",
+            "其输出在 {logs};可用 --recipes 或 --no-plain 去掉这些项目。",
+        ),
+    ),
 }
