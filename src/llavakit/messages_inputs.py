@@ -192,6 +192,27 @@ TABLE: dict[str, Entry] = {
         Text("{file} cannot be loaded as plain weights.", "Make it again with `invoke convert`."),
         Text("无法把 {file} 作为纯权重加载。", "运行 `invoke convert` 重新生成。"),
     ),
+    "weights.other-base": Entry(
+        Text(
+            "The adapter {file} was not trained on the base weights in {base}.",
+            "Run the task with the options of the training (--recipe, --llm, --vision, --set).",
+        ),
+        Text(
+            "适配器 {file} 不是在 {base} 中的基础权重上训练的。",
+            "请使用训练时的选项(--recipe、--llm、--vision、--set)运行该任务。",
+        ),
+    ),
+    "weights.not-llava": Entry(
+        Text(
+            "The projector {file} has {found}; LLaVA in Transformers has two linear layers "
+            "with biases.",
+            "Train one of depth 2 to merge it; this one can be asked with `invoke ask`.",
+        ),
+        Text(
+            "projector {file} 含有 {found};Transformers 的 LLaVA 只有两个带偏置的线性层。",
+            "要合并,请训练深度为 2 的 projector;当前的仍可用 `invoke ask` 提问。",
+        ),
+    ),
     "weights.changed": Entry(
         Text(
             "The training's files in {folder} changed after it ended.",

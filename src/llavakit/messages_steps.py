@@ -156,6 +156,16 @@ TABLE: dict[str, Entry] = {
             "请用 `invoke compare` 比较同一次运行,两边的问题会相同。",
         ),
     ),
+    "step.merged-differs": Entry(
+        Text(
+            "The merged model is not the one that was trained: {what}.",
+            "Run `invoke merge` again; if it happens again, report it with {file}.",
+        ),
+        Text(
+            "合并后的模型与训练得到的模型不一致:{what}。",
+            "请再次运行 `invoke merge`;若再次出现,请附上 {file} 报告问题。",
+        ),
+    ),
     "step.no-answers": Entry(
         Text("{file} holds no answers.", "Run `invoke ask` to make it again."),
         Text("{file} 中没有回答。", "运行 `invoke ask` 重新生成。"),

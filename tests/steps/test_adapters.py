@@ -114,5 +114,5 @@ def test_a_long_conversation_forgets_its_oldest_turns(chain):
     turns = [("What is this? " * 10, "A boat. " * 10)] * 20
     features = torch.zeros(16, 128)
     assert isinstance(model.answer(features, "Why?", turns, 5), str)
-    before, after = model._prompt("Why?", turns)
+    before, after = model.prompt("Why?", turns)
     assert len(before) + len(after) > model.context

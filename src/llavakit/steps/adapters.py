@@ -61,10 +61,10 @@ def load_projector(folder: Path) -> Any:
     from xtuner.model.modules import ProjectorConfig, ProjectorModel
 
     part = folder / PROJECTOR
-    settings = _settings(ProjectorSettings, part / "config.json")
+    settings = settings_of(ProjectorSettings, part / "config.json")
     model = ProjectorModel(ProjectorConfig(**settings.model_dump()))
     try:
-        model.load_state_dict(_tensors(part / "model.safetensors"), strict=True)
+        model.load_state_dict(tensors_of(part / "model.safetensors"), strict=True)
     except RuntimeError as error:
         raise WeightsError("not-plain", file=part, why=str(error)) from None
     return model
@@ -79,8 +79,8 @@ def add_lora(model: Any, part: Path) -> Any:
         return model
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
-    settings = _settings(LoraSettings, part / "adapter_config.json")
-    tensors = _tensors(part / "adapter_model.safetensors")
+    settings = settings_of(LoraSettings, part / "adapter_config.json")
+    tensors = tensors_of(part / "adapter_model.safetensors")
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.lora_alpha,
@@ -100,7 +100,8 @@ def add_lora(model: Any, part: Path) -> Any:
     return wrapped
 
 
-def _settings(model: type[Any], path: Path) -> Any:
+def settings_of(model: type[Any], path: Path) -> Any:
+    """The JSON of ``path``. Raises WeightsError ``not-converted`` and ``not-plain``."""
     try:
         return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -109,7 +110,8 @@ def _settings(model: type[Any], path: Path) -> Any:
         raise WeightsError("not-plain", file=path, why=str(error)) from None
 
 
-def _tensors(path: Path) -> dict[str, Any]:
+def tensors_of(path: Path) -> dict[str, Any]:
+    """All tensors of a file. Raises WeightsError ``not-converted`` and ``not-plain``."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -119,3 +121,23 @@ def _tensors(path: Path) -> dict[str, Any]:
         raise WeightsError("not-converted", folder=path.parent, why=f"no {path.name}") from None
     except SafetensorError as error:
         raise WeightsError("not-plain", file=path, why=str(error)) from None
+
+
+def opened(path: Path) -> Any:
+    """A safetensors file whose tensors are read one by one (``get_tensor``, ``get_slice``).
+
+    Raises WeightsError ``not-converted`` and ``not-plain``.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except FileNotFoundError:
+        raise WeightsError("not-converted", folder=path.parent, why=f"no {path.name}") from None
+    except SafetensorError as error:
+        raise WeightsError("not-plain", file=path, why=str(error)) from None
+
+
+def shape(file: Any, name: str) -> tuple[int, ...]:
+    """The shape of a tensor in a file from :func:`opened`; its numbers are not read."""
+    return tuple(file.get_slice(name).get_shape())

@@ -46,7 +46,7 @@ def rows(ask: Ask, table: dict[str, Any]) -> list[Row]:
 
 def make(job: Job) -> None:
     """Write ``--out``. Raises WeightsError and DataError ``no-file``."""
-    table = _table(job.args.data)
+    table = table_of(job.args.data)
     asked = rows(job.recipe.ask, table)
     from PIL import Image
 
@@ -66,7 +66,8 @@ def make(job: Job) -> None:
     outputs.file(job.args.out, {"version": 1, "answers": asked}, job)
 
 
-def _table(data: Path) -> dict[str, Any]:
+def table_of(data: Path) -> dict[str, Any]:
+    """The content of questions.json. Raises DataError ``no-file``."""
     try:
         table = json.loads((data / QUESTIONS).read_text(encoding="utf-8"))
     except FileNotFoundError:

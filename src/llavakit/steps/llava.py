@@ -42,14 +42,26 @@ class LLaVA:
         """The picture's features for the language model: [patches, language width]."""
         import torch
 
+        with torch.inference_mode():
+            pixels = self.pixels(image).to(self.vision.device, self.vision.dtype)
+            layers = self.vision(pixels, output_hidden_states=True).hidden_states
+            return self.projector(layers[self.select_layer][:, 1:])[0]
+
+    def pixels(self, image: Image) -> Any:
+        """The picture as the vision tower is shown it: [1, 3, side, side] in fp32."""
         picture = image.convert("RGB")
         if self.pad_to_square:
             picture = _padded(picture, self.processor.image_mean)
-        pixels = self.processor.preprocess(picture, return_tensors="pt")["pixel_values"]
+        return self.processor.preprocess(picture, return_tensors="pt")["pixel_values"]
+
+    def first_logits(self, features: Any, question: str) -> Any:
+        """The logits of an answer's first token, in fp32 on the CPU: [vocabulary]."""
+        import torch
+
+        before, after = self.prompt(question, [])
         with torch.inference_mode():
-            pixels = pixels.to(self.vision.device, self.vision.dtype)
-            layers = self.vision(pixels, output_hidden_states=True).hidden_states
-            return self.projector(layers[self.select_layer][:, 1:])[0]
+            embeds = torch.cat([self._embed(before), features, self._embed(after)]).unsqueeze(0)
+            return self.llm(inputs_embeds=embeds, use_cache=False).logits[0, -1].float().cpu()
 
     def answer(self, features: Any, question: str, turns: Turns, most: int) -> str:
         """The greedy answer to ``question`` after ``turns``, of at most ``most`` tokens.
@@ -58,10 +70,10 @@ class LLaVA:
         """
         import torch
 
-        before, after = self._prompt(question, turns)
+        before, after = self.prompt(question, turns)
         while turns and len(before) + len(features) + len(after) + most > self.context:
             turns = turns[1:]
-            before, after = self._prompt(question, turns)
+            before, after = self.prompt(question, turns)
         stop = [self.tokenizer.convert_tokens_to_ids(word) for word in self.template.STOP_WORDS]
         with torch.inference_mode():
             embeds = torch.cat([self._embed(before), features, self._embed(after)]).unsqueeze(0)
@@ -76,7 +88,7 @@ class LLaVA:
             )
         return str(self.tokenizer.decode(tokens[0], skip_special_tokens=True)).strip()
 
-    def _prompt(self, question: str, turns: Turns) -> tuple[list[int], list[int]]:
+    def prompt(self, question: str, turns: Turns) -> tuple[list[int], list[int]]:
         """Token ids before and after the picture."""
         text = ""
         asked = [*turns, (question, None)]
