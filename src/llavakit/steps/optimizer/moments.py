@@ -88,27 +88,24 @@ class Int8:
 
     def _decode(self, name: str, states: States, scratch: States) -> torch.Tensor:
         out = scratch[name][: states[name].numel()]
-        self._functional.dequantize_blockwise(
-            states[name],
-            absmax=states[_scale(name)],
-            code=self._maps[name],
-            out=out,
-            blocksize=BLOCK,
-        )
+        parts = {"absmax": states[_scale(name)], "code": self._maps[name], "out": out}
+        if out.is_cuda:
+            self._functional.dequantize_blockwise(states[name], **parts, blocksize=BLOCK)
+        else:
+            _decode_on_cpu(states[name], **parts)
         return out
 
     def write(self, moments: Moments, states: States) -> None:
         """See Format."""
         for name, value in zip(Moments._fields, moments, strict=True):
-            # bitsandbytes' code for CPUs crashes on nan. The weight is nan by now, and stays so.
+            # Whose moment is not a number has a weight that is none either, and stays so.
             value.nan_to_num_(0.0, 0.0, 0.0)
-            self._functional.quantize_blockwise(
-                value,
-                code=self._maps[name],
-                absmax=states[_scale(name)],
-                out=states[name],
-                blocksize=BLOCK,
-            )
+            scale = states[_scale(name)]
+            parts = {"absmax": scale, "code": self._maps[name], "out": states[name]}
+            if value.is_cuda:
+                self._functional.quantize_blockwise(value, **parts, blocksize=BLOCK)
+            else:
+                _encode_on_cpu(value, **parts)
         states["exp_avg_sq"].clamp_(min=1)
 
 
@@ -119,6 +116,27 @@ def make(name: str, device: torch.device) -> Format:
     if name == "int8":
         return Int8(device)
     raise ValueError(f"moments are float32 or int8, not {name}")
+
+
+def _decode_on_cpu(
+    codes: torch.Tensor, absmax: torch.Tensor, code: torch.Tensor, out: torch.Tensor
+) -> None:
+    """As bitsandbytes' kernel. For CPUs, 0.43.1 has one that crashes on a block of zeros and
+    changes the map's first value.
+    """
+    scales = absmax.repeat_interleave(BLOCK)[: len(out)]
+    torch.mul(code[codes.long()], scales, out=out)
+
+
+def _encode_on_cpu(
+    value: torch.Tensor, absmax: torch.Tensor, code: torch.Tensor, out: torch.Tensor
+) -> None:
+    """To the nearest value of the map, in parts of each block's largest."""
+    padded = torch.nn.functional.pad(value, (0, -len(value) % BLOCK)).view(-1, BLOCK)
+    torch.amax(padded.abs(), dim=1, out=absmax)
+    parts = padded / absmax.where(absmax > 0, 1.0)[:, None]
+    nearest = torch.bucketize(parts, (code[1:] + code[:-1]) / 2)
+    out.copy_(nearest.flatten()[: len(value)])
 
 
 def _scale(name: str) -> str:
