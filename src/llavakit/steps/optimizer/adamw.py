@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch.optim.adamw import adamw
 
-from llavakit.steps.optimizer import buckets, moments, places
+from llavakit.steps.optimizer import buckets, places
 from llavakit.steps.optimizer.buckets import Bucket
+from llavakit.steps.optimizer.moments import format_of
 from llavakit.steps.optimizer.norm import clip_factor, grad_norm
 from llavakit.steps.optimizer.places import Fields, States
 from llavakit.steps.optimizer.ring import Ring
@@ -62,9 +63,9 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
         self._fused = fused and self._device.type == "cuda"
         self._steps = 0
         self._moments = moments
-        self._format = _format(moments, self._device)
+        self._format = format_of(moments, self._device)
         self._buckets = buckets.fill(params, bucket_elements)
-        self._settle(0 if states == "host" else None, resident_gib)
+        self._settle(resident_gib * places.GIB if states == "host" else float("inf"))
         self._streamed = [bucket for bucket in self._buckets if not bucket.resident]
         self._resident = [bucket for bucket in self._buckets if bucket.resident]
         self._ring = Ring(self._streamed, self._device, self._fields)
@@ -193,9 +194,11 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
     def _fields(self, count: int) -> Fields:
         return {MASTER: (torch.float32, count), **self._format.fields(count)}
 
-    def _settle(self, on_device: int | None, resident_gib: float) -> None:
-        """Give every bucket its states: moments of zero, masters from the rounded parameters."""
-        left = float("inf") if on_device is None else resident_gib * places.GIB
+    def _settle(self, left: float) -> None:
+        """Give every bucket its states: moments of zero, masters from the rounded parameters.
+
+        The first ``left`` bytes go to the parameters' device.
+        """
         for bucket in self._buckets:
             left -= places.size(self._fields(bucket.count))
             bucket.resident = left >= 0
@@ -226,10 +229,6 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
         """Wait for what is on its way to the host."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-_format = moments.make
-"""``moments`` is an argument's name, too."""
 
 
 def _moments_of(bucket: Bucket) -> States:

@@ -109,7 +109,7 @@ class Int8:
         states["exp_avg_sq"].clamp_(min=1)
 
 
-def make(name: str, device: torch.device) -> Format:
+def format_of(name: str, device: torch.device) -> Format:
     """The format ``name``. Raises ValueError."""
     if name == "float32":
         return Float32()
