@@ -224,9 +224,11 @@ class Bench:
         """Run the job to its end; what it wrote. Raises KitError when it wrote nothing."""
         root = self.workspace.root
         self.engine = engine = entry.pipeline.engine()
-        own, log = root / self.folder / entry.label, root / self.folder / "logs" / "bench.log"
+        own = root / self.folder / entry.label
+        log = own / "step.log"
         with disk_errors(own):
-            own.mkdir(parents=True, exist_ok=True)
+            for folder in (own, root / self.folder / "logs"):  # the job writes into both
+                folder.mkdir(parents=True, exist_ok=True)
             locks.write_json(own / "recipe.json", entry.recipe.resolved())
         measured = any(row["state"] == "measured" for row in self.rows)
         job, events = self.job(entry, warm=not measured), EventReader(root / self.folder)

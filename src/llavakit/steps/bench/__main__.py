@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llavakit.errors import KitError
 from llavakit.locks import write_json
 from llavakit.steps import common, outputs
 from llavakit.steps.bench import child, figures, nvml
@@ -75,8 +74,9 @@ def make(job: Job) -> None:
         outputs.remove(scratch)
         scratch.mkdir(parents=True)
         _measure(job, scratch, seen)
-    except KitError as error:
-        seen.fail(" ".join([error.what(), error.why]).strip())
+    except Exception as error:
+        known = common.translate(error, job.step, job.run)
+        seen.fail(" ".join([known.what(), known.why]).strip())
     finally:
         outputs.remove(scratch)
         names = {"label": job.args.label, "kind": job.args.kind, "recipe": job.recipe.name}
