@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from llavakit.host import runs
-from llavakit.locks import StepLock
+from llavakit.host.console import Screen
+from llavakit.locks import StepLock, write_json
 from llavakit.workspace import Workspace
 
 KEY = "k" * 64
@@ -41,3 +42,18 @@ def test_the_newest_run_is_meant_and_fresh_begins_one_only_after_a_finished_one(
     for name, finished in there.items():
         make(tmp_path, name, finished=finished)
     assert runs.pick(Workspace(tmp_path), "tiny-1", KEY, fresh=fresh) == picked
+
+
+def test_a_bench_is_listed_as_what_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "bench-20261124-211030"
+    folder.mkdir(parents=True)
+    rows = [{"recipe": "tiny"}, {"recipe": "tiny"}, {"recipe": "tutorial"}]
+    body = {"created": "2026-11-24T21:10:30Z", "engine": {"name": "local"}, "rows": rows}
+    write_json(folder / "bench.json", body)
+    seen = runs.describe(folder)
+    assert (seen["state"], seen["recipe"], seen["engines"]) == (
+        "measured", "tiny, tutorial", ["local"],
+    )  # fmt: skip
+    (folder / "bench.json").write_text("{")
+    assert runs.describe(folder)["recipe"] == ""
+    assert runs.report(Workspace(tmp_path), Screen()) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llavakit import record, workspace
+from llavakit.host import bench_report, results
 from llavakit.host.console import Screen, table
 from llavakit.locks import StepLock
 from llavakit.workspace import Workspace
@@ -50,11 +51,11 @@ def report(place: Workspace, screen: Screen) -> int:
             _score(run, "before"),
             _score(run, "after"),
             ", ".join(run["engines"]),
-            run["created"][:16].replace("T", " "),
+            run["created"][5:16].replace("T", " "),
         )
         for run in found
     ]
-    columns = ("=run", "=state", "#iter.", "#before", "#after", "engine", "=begun")
+    columns = ("=run", "=state", "#iter.", "#before", "#after", "=engine", "begun")
     if not found and not screen.json_output:
         screen.result(None, text=f"No runs in {place.runs} yet; `invoke demo` makes one.")
         return 0
@@ -64,6 +65,8 @@ def report(place: Workspace, screen: Screen) -> int:
 
 def describe(folder: Path) -> dict[str, Any]:
     """What is known about a run, from its record and the folder itself."""
+    if (folder / bench_report.JSON).exists():
+        return _bench(folder)
     kept = record.read(folder) or {}
     results = kept.get("results", {})
     stages = kept.get("provenance", {}).get("stages", [])
@@ -76,6 +79,23 @@ def describe(folder: Path) -> dict[str, Any]:
         "iterations": results.get("iterations"),
         "scores": results.get("scores"),
         "engines": sorted({stage["engine"] for stage in stages if stage["engine"]}),
+    }
+
+
+def _bench(folder: Path) -> dict[str, Any]:
+    """A bench trains nothing to its end; what it saw is in its own files."""
+    found = results.read_json(folder / bench_report.JSON)
+    kept = found if isinstance(found, dict) else {}
+    engine = (kept.get("engine") or {}).get("name")
+    return {
+        "id": folder.name,
+        "state": "running" if workspace.is_busy(folder) else "measured",
+        "created": kept.get("created", ""),
+        "recipe": ", ".join(dict.fromkeys(row["recipe"] for row in kept.get("rows", ()))),
+        "seed": None,
+        "iterations": None,
+        "scores": None,
+        "engines": [engine] if engine else [],
     }
 
 
