@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -288,3 +289,16 @@ def test_a_row_without_figures_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     assert "FAILED" in bench_report.markdown(content)
     Screen().result(None, table=bench_report.table_of(content, "en"))
     assert "FAILED" in capsys.readouterr().out
+
+
+def test_signals_that_come_together_interrupt_once() -> None:
+    caught = 0
+    with bench._interrupted_once():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            caught += 1
+            signal.raise_signal(signal.SIGINT)
+    assert caught == 1
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

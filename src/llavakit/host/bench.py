@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import FrameType
 from typing import Any
 
 from llavakit import locks
@@ -23,6 +26,7 @@ from llavakit.recipe import Recipe
 INPUTS = ("models", "data")
 START_MINUTES = {False: 0.5, True: 2.0}
 """What a training takes before its first iteration: small weights on a CPU, 8B on a GPU."""
+TOGETHER_SECONDS = 2.0
 
 
 @dataclass
@@ -144,7 +148,7 @@ class Bench:
     def measure(self) -> int:
         """Measure one entry after the other; writes and shows what came out, also of a part."""
         first = self.entries[0].pipeline
-        with self.workspace.lock("invoke bench", first.say_waiting):
+        with self.workspace.lock("invoke bench", first.say_waiting), _interrupted_once():
             try:
                 for entry in self.entries:
                     self.screen.say(entry.label, bench_report.title(entry.kind, entry.recipe.name))
@@ -269,6 +273,24 @@ class Bench:
         body = results.read_json(folder / bench_report.JSON)
         self.screen.result(body, table=bench_report.table_of(body, self.screen.lang))
         self.screen.say("bench", str(folder / bench_report.MARKDOWN))
+
+
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """One Ctrl-C for several that come together (`timeout` sends two): no half-done tidying."""
+    first = float("-inf")
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        since, first = time.monotonic() - first, time.monotonic()
+        if since > TOGETHER_SECONDS:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _count(text: str) -> int:

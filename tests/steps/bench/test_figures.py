@@ -177,3 +177,13 @@ def test_plain_xtuner_trains_a_memory_profile_as_the_tutorial_does():
     shown = render.measurable(plain)
     assert (shown.train.log_every, shown.train.checkpoints.every) == (1, render.NEVER)
     assert recipes.parse(yaml.safe_load(yaml.safe_dump(shown.resolved())), origin="test") == shown
+
+
+def test_what_is_given_back_late_is_waited_for(monkeypatch):
+    fake = Nvml(nvmlMemory_v2=2)
+    monkeypatch.setattr(nvml, "SETTLE_SECONDS", 0.01)
+    readings = iter([3000, 2000, 5, 5, 99])
+    gpu = nvml.Gpu(fake, 0)
+    monkeypatch.setattr(gpu, "used_mib", lambda: next(readings))
+    assert gpu.settled_mib() == 5
+    assert next(readings) == 99

@@ -99,10 +99,10 @@ def _measure(job: Job, scratch: Path, seen: Seen) -> None:
     log.parent.mkdir(exist_ok=True)
     with squeezed(job.args.squeeze) as held:
         seen.facts["squeeze"] = held
-        seen.facts["gpu_before_mib"] = gpu.used_mib() if gpu else None
+        gauges = Gauges(scratch, gpu)
+        seen.facts["gpu_before_mib"] = gauges.gpu_before
         group = Group(one.argv, one.env, log)
-        gauges = Gauges(group.processes, scratch, gpu)
-        gauges.start()
+        gauges.watch(group.processes)
         try:
             _watch(job, group, wanted, seen)
         finally:

@@ -22,15 +22,21 @@ MIB = 1 << 20
 
 
 class Gauges(threading.Thread):
-    """Looks until :meth:`close`; ``processes`` names those that count."""
+    """Looks from :meth:`watch` to :meth:`close`; what is in use when it is made is not counted."""
 
-    def __init__(self, processes: Callable[[], list[int]], folder: Path, gpu: Gpu | None) -> None:
+    def __init__(self, folder: Path, gpu: Gpu | None) -> None:
         super().__init__(daemon=True)
-        self._processes, self._folder, self._gpu = processes, folder, gpu
+        self._folder, self._gpu = folder, gpu
+        self._processes: Callable[[], list[int]] = list
         self._over = threading.Event()
         self._available = available_mib()
-        self._gpu_before = gpu.used_mib() if gpu else 0
+        self.gpu_before = gpu.settled_mib() if gpu else None
         self._peaks = {"memory_mib": 0.0, "host_memory_mib": 0.0, "disk_mib": 0.0, "gpu_mib": 0.0}
+
+    def watch(self, processes: Callable[[], list[int]]) -> None:
+        """Begin; ``processes`` names those whose memory counts."""
+        self._processes = processes
+        self.start()
 
     def run(self) -> None:
         due = 0.0
@@ -57,7 +63,7 @@ class Gauges(threading.Thread):
     def _look_at_gpu(self) -> None:
         if self._gpu:
             with contextlib.suppress(Exception):  # one look more or less
-                self._most("gpu_mib", self._gpu.used_mib() - self._gpu_before)
+                self._most("gpu_mib", self._gpu.used_mib() - (self.gpu_before or 0))
 
     def _look_at_host(self) -> None:
         self._most("memory_mib", memory_mib(self._processes()))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 3.0
 """From SIGTERM to SIGKILL; less than an engine gives the step itself."""
 DEATH_SECONDS = 30.0
 """A process that was killed while its GPU works ends when that does."""

@@ -6,7 +6,10 @@ It makes no CUDA context, which would take memory of the GPU that is measured.
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
+
+SETTLE_SECONDS = 0.5
 
 
 class Gpu:
@@ -27,6 +30,16 @@ class Gpu:
     def used_mib(self) -> int:
         """Memory in use by all, as nvidia-smi shows it."""
         return int(self._memory().used) >> 20
+
+    def settled_mib(self, seconds: float = 10.0) -> int:
+        """:meth:`used_mib` once it falls no more: what an ended process had comes back late."""
+        deadline, used = time.monotonic() + seconds, self.used_mib()
+        while time.monotonic() < deadline:
+            time.sleep(SETTLE_SECONDS)
+            before, used = used, self.used_mib()
+            if used >= before:
+                break
+        return used
 
     def _memory(self) -> Any:
         """The newer form leaves out what the driver keeps for itself, as nvidia-smi does."""
