@@ -4,47 +4,23 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from types import FrameType
 from typing import Any
 
 from llavakit import locks
-from llavakit.engines.base import Engine, Job, Running
+from llavakit.engines.base import Engine, Running
 from llavakit.errors import ConfigurationError, KitError, StepError
 from llavakit.events import EventReader
-from llavakit.host import bench_report, consent, preflight, profiles, results
-from llavakit.host.consent import Cost
+from llavakit.host import bench_entries, bench_report, consent, preflight, profiles, results
+from llavakit.host.bench_entries import INPUTS, Entry
 from llavakit.host.console import Screen
 from llavakit.host.follow import follow
 from llavakit.host.pipeline import Pipeline, disk_errors
-from llavakit.host.plan import Stage, todo, weights_mounts
-from llavakit.recipe import Recipe
 
-INPUTS = ("models", "data")
-START_MINUTES = {False: 0.5, True: 2.0}
-"""What a training takes before its first iteration: small weights on a CPU, 8B on a GPU."""
 TOGETHER_SECONDS = 2.0
-
-
-@dataclass
-class Entry:
-    """One training to be measured."""
-
-    label: str
-    kind: str
-    """``plain`` or ``kit``."""
-    pipeline: Pipeline
-    squeeze: int | None = None
-    """MiB of the GPU that it is left."""
-    refused: KitError | None = None
-    """Why it cannot run on this host."""
-
-    @property
-    def recipe(self) -> Recipe:
-        return self.pipeline.plan.recipe
 
 
 def run(open_pipeline: Callable[[str], Pipeline], options: Mapping[str, Any], screen: Screen,
@@ -55,31 +31,19 @@ def run(open_pipeline: Callable[[str], Pipeline], options: Mapping[str, Any], sc
     of them, and KeyboardInterrupt, after what is there was shown.
     """
     iterations = _count(str(options.get("iterations") or ""))
-    names = [name.strip() for name in str(options.get("recipes") or recipe).split(",")]
-    pipelines = [open_pipeline(name) for name in names if name]
+    names = [name.strip() for name in str(options.get("recipes") or "").split(",")]
+    pipelines = [open_pipeline(name) for name in filter(None, names)] or [open_pipeline(recipe)]
     for each in pipelines[1:]:  # one environment, looked at once
         each.open_engine = pipelines[0].engine
-    entries = plan(pipelines, plain=bool(options.get("plain")),
-                   squeeze=bool(options.get("squeeze")))  # fmt: skip
-    bench = Bench(entries, iterations, screen)
+    found = bench_entries.entries(
+        pipelines, plain=bool(options.get("plain")), squeeze=bool(options.get("squeeze"))
+    )
+    bench = Bench(found, iterations, screen)
     if options.get("plan"):
-        bench.show_plan()
+        bench_entries.show(found, bench.folder, iterations, screen)
         return 0
     bench.prepare(agreed=bool(options.get("yes")))
     return bench.measure()
-
-
-def plan(pipelines: Sequence[Pipeline], *, plain: bool, squeeze: bool) -> list[Entry]:
-    """Plain XTuner on the first recipe, then each recipe."""
-    first = pipelines[0]
-    entries = [Entry("plain", "plain", first)] if plain else []
-    for each in pipelines:
-        name, taken = each.plan.recipe.name, {entry.label for entry in entries}
-        labels = (name if not n else f"{name}-{n + 1}" for n in range(len(pipelines) + 1))
-        label = next(word for word in labels if word not in taken)
-        need = each.plan.recipe.needs.gpu_mib if squeeze else None
-        entries.append(Entry(label, "kit", each, need))
-    return entries
 
 
 class Bench:
@@ -100,20 +64,6 @@ class Bench:
             "runs", next(name for name in names if not (self.workspace.runs / name).exists())
         )
 
-    def show_plan(self) -> None:
-        """Print what would be made and run."""
-        stages = [
-            {"recipe": entry.recipe.name, "stage": item.stage.label, "action": item.action}
-            for entry in self._of_recipes()
-            for item in todo(entry.pipeline.plan, self.workspace, INPUTS)
-            if item.stage.label in INPUTS or item.action == "run"
-        ]
-        jobs = [{"label": entry.label, "kind": entry.kind, "recipe": entry.recipe.name,
-                 "squeeze_mib": entry.squeeze, "argv": list(self.job(entry).argv)}
-                for entry in self.entries]  # fmt: skip
-        body = {"run": str(self.folder), "stages": stages, "jobs": jobs}
-        self.screen.result(body, table=bench_report.plan_table(body, self.screen.lang))
-
     def prepare(self, *, agreed: bool) -> None:
         """Refuse what cannot run, ask where it is much, and bring weights and data here.
 
@@ -124,8 +74,8 @@ class Bench:
         left = [entry for entry in self.entries if entry.refused is None]
         if not left and (first := self.entries[0].refused):
             raise first
-        consent.agree(self.screen, self.cost(left), agreed=agreed)
-        for entry in self._of_recipes():
+        consent.agree(self.screen, bench_entries.cost(left, self.iterations), agreed=agreed)
+        for entry in bench_entries.of_recipes(self.entries):
             if entry.refused is None:
                 try:
                     entry.pipeline.bring_up_to_date(INPUTS)
@@ -133,17 +83,6 @@ class Bench:
                     if error.exit_code == 130 or isinstance(error, ConfigurationError):
                         raise
                     self._refuse_all(entry.pipeline, error)
-
-    def cost(self, entries: Iterable[Entry]) -> Cost:
-        """What measuring ``entries`` takes; no checkpoint is written."""
-        minutes, memory = 0.0, 0.0
-        for entry in entries:
-            recipe, expected = entry.recipe, entry.recipe.expected.iterations
-            share = min(1.0, self.iterations / expected) if expected else 1.0
-            minutes += START_MINUTES[preflight.needs_gpu(recipe)] + recipe.needs.minutes * share
-            memory = max(memory, recipe.needs.memory_gib)
-        return Cost(download=0, disk=0, memory=memory, minutes=max(1, round(minutes)),
-                    only_gets=False, unknown=(), trains=True)  # fmt: skip
 
     def measure(self) -> int:
         """Measure one entry after the other; writes and shows what came out, also of a part."""
@@ -164,25 +103,6 @@ class Bench:
             where = str(self.workspace.root / self.folder / "logs")
             raise StepError("bench-failed", failed=", ".join(failed), logs=where)
         return 0
-
-    def job(self, entry: Entry, *, warm: bool = False) -> Job:
-        """The job of an entry, for any engine."""
-        made, own = entry.pipeline.plan, self.folder / entry.label
-        key = locks.digest(["bench", entry.kind, made.stage("train").key])[:16]
-        argv = ["-m", "llavakit.steps.bench", "--recipe", own / "recipe.json",
-                "--run", self.folder, "--key", key, "--label", entry.label, "--kind", entry.kind,
-                "--weights", made.weights, "--data", made.stage("data").lock.parent,
-                "--iterations", self.iterations, "--out", own / "result.json"]  # fmt: skip
-        argv += ["--squeeze", entry.squeeze] if entry.squeeze else []
-        argv += ["--warm"] if warm else []
-        stage = Stage(entry.label, "bench", key, tuple(map(str, argv)), own / "result.json",
-                      mounts=weights_mounts(made.inputs), uses_gpu=True)  # fmt: skip
-        job = entry.pipeline.job(stage)
-        return replace(job, labels={**job.labels, "run": self.folder.name})
-
-    def _of_recipes(self) -> list[Entry]:
-        """One entry for each recipe."""
-        return [entry for entry in self.entries if entry.kind == "kit"]
 
     def _refusal(self, entry: Entry) -> KitError | None:
         pipeline, recipe = entry.pipeline, entry.recipe
@@ -235,7 +155,8 @@ class Bench:
                 folder.mkdir(parents=True, exist_ok=True)
             locks.write_json(own / "recipe.json", entry.recipe.resolved())
         measured = any(row["state"] == "measured" for row in self.rows)
-        job, events = self.job(entry, warm=not measured), EventReader(root / self.folder)
+        job = bench_entries.job(entry, self.folder, self.iterations, warm=not measured)
+        events = EventReader(root / self.folder)
         access = engine.describe().get("gpus", "none")
         preflight.announce(self.screen, entry.label, job.gpus, access)
         running: Running | None = None

@@ -84,7 +84,7 @@ def table_of(content: Mapping[str, Any], lang: str) -> Table:
     return made
 
 
-def plan_table(content: Mapping[str, Any], lang: str) -> Table:
+def plan_table(content: Mapping[str, Any]) -> Table:
     """What would be made, and measured."""
     rows = [(each["recipe"], each["stage"], each["action"]) for each in content["stages"]]
     rows += [(each["recipe"], f"bench: {each['label']}", "run") for each in content["jobs"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from llavakit.engines import docker as docker_engine
@@ -14,6 +15,7 @@ from llavakit.host import environment
 from llavakit.host.console import Screen, table
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import todo
+from llavakit.recipe import Recipe
 
 
 class Commands(Protocol):
@@ -27,7 +29,7 @@ class Commands(Protocol):
 def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
     """Print the plan; runs nothing and writes nothing."""
     todos = todo(pipeline.plan, pipeline.workspace, targets)
-    engine = _engine(pipeline)
+    engine = commands_of(pipeline)
     commands = {item.stage.label: engine.command(pipeline.job(item.stage)) for item in todos}
     body = [
         {
@@ -40,7 +42,7 @@ def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
         for item in todos
     ]
     rows = [(item.stage.label, item.action, item.reason) for item in todos]
-    recipe = _recipe_line(pipeline)
+    recipe = recipe_line(pipeline.plan.recipe, pipeline.run_dir)
     screen.result(
         {"run": pipeline.plan.run_id, "recipe_command": recipe, "stages": body},
         table=table(f"plan of {pipeline.plan.run_id}", ("stage", "action", "why"), rows),
@@ -49,18 +51,22 @@ def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
         return
     running = [item.stage.label for item in todos if item.action == "run"]
     if running:
-        where = "environment of the local engine" if _is_local(pipeline) else "image"
-        screen.result(None, text=f"The same by hand, with the {where}:")
+        screen.result(None, text=f"The same by hand, with the {where(pipeline)}:")
         screen.result(None, text=f"\n# the resolved recipe, which every step reads\n{recipe}")
     for label in running:
         screen.result(None, text=f"\n# {label}\n{commands[label]}")
+
+
+def where(pipeline: Pipeline) -> str:
+    """What the command lines need."""
+    return "environment of the local engine" if _is_local(pipeline) else "image"
 
 
 def _is_local(pipeline: Pipeline) -> bool:
     return pipeline.settings.engine == "local"
 
 
-def _engine(pipeline: Pipeline) -> Commands:
+def commands_of(pipeline: Pipeline) -> Commands:
     """What prints command lines: `docker run` unless the local engine was asked for."""
     if not _is_local(pipeline):
         return docker_engine.for_commands(pipeline.settings.image_tag)
@@ -68,7 +74,8 @@ def _engine(pipeline: Pipeline) -> Commands:
     return LocalEngine(python, environment.SOURCE, workspace=pipeline.workspace.root)
 
 
-def _recipe_line(pipeline: Pipeline) -> str:
-    folder = shlex.quote(str(pipeline.run_dir))
-    content = shlex.quote(json.dumps(pipeline.plan.recipe.resolved(), ensure_ascii=False))
-    return f"mkdir -p {folder} && printf '%s' {content} > {folder}/recipe.json"
+def recipe_line(recipe: Recipe, folder: Path) -> str:
+    """A shell line that writes the resolved recipe where a step reads it."""
+    place = shlex.quote(str(folder))
+    content = shlex.quote(json.dumps(recipe.resolved(), ensure_ascii=False))
+    return f"mkdir -p {place} && printf '%s' {content} > {place}/recipe.json"
