@@ -110,6 +110,13 @@ def compare(c, recipe="", set=None, weights="", llm="", vision="", projector="",
 
 
 @face
+def merge(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
+          gpus="", workspace="", plan=False, yes=False, json=False, lang=""):  # fmt: skip
+    """Write the trained model as one folder for plain Transformers, and check that it answers."""
+    call("merge", c, locals())
+
+
+@face
 def demo(c, set=None, engine="", gpus="", workspace="", plan=False, fresh=False, json=False,
          lang=""):  # fmt: skip
     """The whole tutorial in miniature: recipe `tiny`, every step, then the comparison."""

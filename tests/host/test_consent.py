@@ -118,6 +118,19 @@ def test_only_what_is_fetched_now_is_counted(tmp_path: Path) -> None:
     assert tutorial(tmp_path, "ask-after", "compare").disk == 0
 
 
+def test_a_merged_model_takes_as_much_as_its_parts(tmp_path: Path) -> None:
+    cost = tutorial(tmp_path, "merge", "check-merged")
+    assert cost.disk == pytest.approx(15.0 + 1.6)
+    assert cost.words() == "16.6 GiB of disk"
+    rehearsed = tutorial(tmp_path, "merge", weights="random")
+    assert rehearsed.disk == pytest.approx(15.0, abs=0.1)
+    (tmp_path / "mine").mkdir()
+    for name, content in {"config.json": "{}", "model.safetensors": "x" * 2**20}.items():
+        (tmp_path / "mine" / name).write_text(content)
+    mine = tutorial(tmp_path, "merge", llm=str(tmp_path / "mine"))
+    assert mine.disk == pytest.approx(1.6 + 2**-10)
+
+
 def test_another_repository_is_of_unknown_size(tmp_path: Path) -> None:
     cost = tutorial(tmp_path, "fetch-llm", llm="huggingface:other/one")
     assert (cost.download, cost.unknown) == (0, ("llm",))

@@ -19,7 +19,8 @@ from llavakit.workspace import Workspace
 
 TINY = KIT / "configs" / "recipes" / "tiny.yaml"
 LOCK = "0" * 64
-AFTER_TRAINING = {"train", "convert", "ask-after", "compare"}
+AFTER_TRAINING = {"train", "convert", "ask-after", "compare", "merge", "check-merged"}
+ASKED = {"ask-before", "ask-after", "compare", "check-merged"}
 
 
 def make(*overrides: str, lock: str = LOCK, kit: Path = KIT) -> Plan:
@@ -62,7 +63,7 @@ def test_a_run_is_named_after_its_recipe_and_what_it_trains_from() -> None:
         ("train.learning_rate=1e-3", AFTER_TRAINING),
         ("train.llm_lora.rank=8", AFTER_TRAINING),
         ("data.repeat=10", AFTER_TRAINING | {"data"}),
-        ("ask.max_new_tokens=5", {"ask-before", "ask-after", "compare"}),
+        ("ask.max_new_tokens=5", ASKED),
         ("seed=1", AFTER_TRAINING | {"models", "convert-pretrained", "ask-before"}),
         ("needs.minutes=9", set()),
         ("expected.iterations=9", set()),
@@ -77,7 +78,8 @@ def test_a_change_makes_stale_what_follows_from_it_and_no_more(
 
 
 def test_another_lock_makes_everything_that_computes_stale() -> None:
-    assert changed(make(), make(lock="1" * 64)) == set(ALL) - {"data"}
+    everything = {stage.label for stage in make().stages}
+    assert changed(make(), make(lock="1" * 64)) == everything - {"data"}
 
 
 def test_a_changed_picture_is_noticed(tmp_path: Path) -> None:
@@ -99,6 +101,24 @@ def test_nothing_is_run_when_all_is_there(tmp_path: Path) -> None:
 def test_only_what_the_target_needs_is_run(tmp_path: Path) -> None:
     assert to_run(make(), Workspace(tmp_path), "data") == {"data"}
     assert to_run(make(), Workspace(tmp_path), "train") == {"models", "data", "train"}
+
+
+def test_merging_needs_no_comparison_and_its_check_the_merged_model(tmp_path: Path) -> None:
+    made, workspace = make(), Workspace(tmp_path)
+    needed = {"models", "data", "train", "convert", "merge", "check-merged"}
+    assert to_run(made, workspace, "merge", "check-merged") == needed
+    pretend_made(made, workspace, *needed)
+    (tmp_path / made.run / "merged" / "merge.bin").unlink()
+    assert to_run(made, workspace, "merge", "check-merged") == {"merge"}
+
+
+def test_other_terms_are_other_words_in_the_merged_model() -> None:
+    tutorial = TINY.with_name("tutorial.yaml")
+    one, other = (
+        plan.make(recipes.load(tutorial, words), kit=KIT, lock_sha256=LOCK)
+        for words in ((), ("weights.llm.licence.name=OTHER TERMS",))
+    )
+    assert changed(one, other) == {"merge", "check-merged"}
 
 
 def test_what_came_before_is_not_made_again_for_a_result_that_is_there(tmp_path: Path) -> None:

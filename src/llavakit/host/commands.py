@@ -20,6 +20,7 @@ from llavakit.host import (
     doctor,
     environment,
     given,
+    merging,
     plan,
     results,
     runs,
@@ -45,6 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "convert": ("convert-pretrained", "convert"),
     "ask": ("ask-before", "ask-after"),
     "compare": ("compare",),
+    "merge": ("merge", "check-merged"),
     "demo": ALL,
 }
 """What each task brings up to date."""
@@ -115,6 +117,8 @@ def _step(name: str, call: Call) -> int:
         call.screen.result(answers, table=table)
     elif name in ("compare", "demo"):
         return _compared(call, pipeline)
+    elif name == "merge":
+        merging.show(pipeline, call.screen)
     else:
         body = {
             "run": pipeline.plan.run_id,
@@ -200,7 +204,7 @@ def _bench(call: Call) -> int:
 
 
 COMMANDS: dict[str, Callable[[Call], int]] = {
-    **{name: partial(_step, name) for name in ("data", "train", "convert", "compare")},
+    **{name: partial(_step, name) for name in ("data", "train", "convert", "compare", "merge")},
     "models": _models,
     "ask": _ask,
     "chat": _chat,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llavakit.artefact import Artefact, may_be_fetched
 from llavakit.errors import ConfigurationError, Interrupted, WorkspaceError
-from llavakit.host import amounts, words
+from llavakit.host import amounts, merging, words
 from llavakit.host.console import Screen
 from llavakit.host.inputs import Input
 from llavakit.host.plan import Plan, Stage
@@ -40,7 +40,7 @@ class Cost:
     memory: float
     minutes: float
     only_gets: bool
-    """Nothing is computed: weights and data are brought here, no more."""
+    """Nothing is trained or asked: weights and data are brought here or merged, no more."""
     unknown: tuple[str, ...]
     """Parts that will be fetched and of which nobody has said how large they are."""
     trains: bool
@@ -124,6 +124,8 @@ def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
     steps = {stage.step for stage in stages}
     trains = "train" in steps
     disk = download + _drawn(plan, steps)
+    if "merge" in steps:
+        disk += merging.gib(plan)
     if trains:
         disk += max(0.0, needs.disk_gib + _checkpoints(plan.recipe) - _made(plan, workspace))
     elif "models" in steps:
@@ -133,7 +135,7 @@ def cost(plan: Plan, workspace: Workspace, stages: Sequence[Stage]) -> Cost:
         disk=disk,
         memory=needs.memory_gib,
         minutes=round(needs.minutes * _share(plan.recipe), 1),
-        only_gets=steps <= {"fetch", "models", "data"},
+        only_gets=steps <= {"fetch", "models", "data", "merge", "check_merged"},
         unknown=tuple(each.name for each, gib in sizes if gib is None),
         trains=trains,
     )

@@ -22,6 +22,9 @@ from llavakit.locks import StepLock, digest
 from llavakit.recipe import Recipe
 from llavakit.workspace import Workspace
 
+MERGED = "merged"
+"""The merged model's folder in its run; its check is the file of that name beside it."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -125,6 +128,9 @@ def make(
     tuned_key = digest(["tuned", train_key])
     after_key = digest(["after", tuned_key, asked])
     compare_key = digest(["compare", before_key, after_key])
+    terms = getattr(recipe.weights.llm, "licence", None)  # they stand in the merged model's README
+    merge_key = digest(["merge", tuned_key, terms and terms.model_dump(mode="json")])
+    merged_key = digest(["check-merged", merge_key, asked])
 
     # Not by the recipe's name: those that extend one another share the weights.
     weights = PurePosixPath("models", f"{'drawn' if drawn else 'weights'}-{weights_key[:8]}")
@@ -134,11 +140,12 @@ def make(
     run_id = pick_run(f"{name}-{train_key[:8]}", train_key)
     run = PurePosixPath("runs", run_id)
     after, comparison = run / "answers.json", run / "comparison.json"
+    merged = run / MERGED
 
     def stage(
         label: str, key: str, lock: PurePosixPath, *arguments: object, **more: object
     ) -> Stage:
-        step = label.partition("-")[0]
+        step = "check_merged" if label == "check-merged" else label.partition("-")[0]
         argv = ("-m", f"llavakit.steps.{step}", "--recipe", run / "recipe.json", "--run", run,
                 "--key", key, *arguments)  # fmt: skip
         return Stage(label, step, key, tuple(map(str, argv)), lock, **more)  # type: ignore[arg-type]
@@ -169,6 +176,12 @@ def make(
         stage("compare", compare_key, comparison.with_suffix(".lock.json"),
               "--before", before, "--after", after, "--out", comparison,
               needs=("ask-before", "ask-after")),
+        stage("merge", merge_key, merged / "lock.json", "--weights", weights,
+              "--tuned", run / "tuned", "--out", merged,
+              needs=("models", "convert"), mounts=reads, uses_gpu=True),
+        stage("check-merged", merged_key, merged.with_suffix(".lock.json"), *ask,
+              "--tuned", run / "tuned", "--merged", merged, "--out", merged.with_suffix(".json"),
+              needs=("models", "data", "convert", "merge"), mounts=reads, uses_gpu=True),
     )  # fmt: skip
     return Plan(recipe, run_id, stages, weights, pretrained, (*parts.values(), source))
 

@@ -61,9 +61,9 @@ def comparison_table(content: Mapping[str, Any], title: str) -> Table:
         picture = Path(row["image"]).name
         made.add_row(
             f"{picture}\n{row['question']}" if questions else picture,
-            _shorten(row["before"]["answer"], 48),
+            shorten(row["before"]["answer"], 48),
             _score(row["before"]),
-            _shorten(row["after"]["answer"]),
+            shorten(row["after"]["answer"]),
             _score(row["after"]),
             end_section=row is content["rows"][-1],
         )
@@ -83,7 +83,7 @@ def answers(plan: Plan, workspace: Workspace) -> tuple[Any, Table]:
             "answers"
         ]
     rows = [
-        (Path(old["image"]).name, old["question"], _shorten(old["answer"]), _shorten(new["answer"]))
+        (Path(old["image"]).name, old["question"], shorten(old["answer"]), shorten(new["answer"]))
         for old, new in zip(sides["before"], sides["after"], strict=True)
     ]
     made = table(f"{plan.run_id}: answers", ("picture", "question", "before", "after"), rows)
@@ -119,7 +119,7 @@ def _score(side: Mapping[str, Any]) -> str:
     return "" if side["rouge_l"] is None else f"{side['rouge_l']:.2f}"
 
 
-def _shorten(answer: str, most: int = 72) -> str:
+def shorten(answer: str, most: int = 72) -> str:
     """A model that was not trained can answer anything: halves of characters, control codes."""
     shown = "".join(char if char.isprintable() and char != "\ufffd" else " " for char in answer)
     shown = " ".join(shown.split())

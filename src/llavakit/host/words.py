@@ -75,6 +75,22 @@ TABLE: dict[str, Words] = {
     "verify.yours": Words("yours", "您的"),
     "verify.moved": Words("{name} is now {target}", "{name} 已移至 {target}"),
     "verify.done": Words("{count} files are what was locked", "{count} 个文件与锁定的内容一致"),
+    # --- invoke merge ---
+    "merged.equal": Words(
+        "{count} questions: prompts and pixel values are equal, the first token's logits differ by "
+        "up to {logits:.1e} (roundings explain {tolerance:.1e})",
+        "共 {count} 个问题:提示词与像素值完全相同,首个词元的 logits 最多相差 {logits:.1e}"
+        "(舍入误差的容许范围为 {tolerance:.1e})",
+    ),
+    "merged.texts": Words(
+        "{different} of {count} answers have other words: where two tokens are as likely, a "
+        "rounding decides",
+        "{count} 个回答中有 {different} 个文字不同:两个词元概率几乎相同时,舍入误差会决定取哪个",
+    ),
+    "merged.folder": Words(
+        "{folder}; its README.md says how to use it and what binds whoever shares it",
+        "{folder};用法及分享时须遵守的条款见其中的 README.md",
+    ),
     # --- invoke bench ---
     "bench.what": Words("what", "对象"),
     "bench.first": Words("first\niter., s", "首次\n迭代,秒"),
