@@ -7,6 +7,7 @@
     * WeightsError         ``weights.*``         the models step
     * DataError            ``data.*``            the data step
     * SourceError          ``source.*``          a hub, a mirror, a server that files come from
+    * RecordError          ``record.*``          a run's record: reading, verifying, reproducing
     * EnvironmentFailure    ``environment.*``     Python 3.10, the lock, the virtual environment
     * EngineError          ``engine.*``          Docker, images, containers, local processes
     * StepError            ``step.*``            a step ran and failed
@@ -95,6 +96,10 @@ class SourceError(KitError):
     prefix = "source"
 
 
+class RecordError(KitError):
+    prefix = "record"
+
+
 class EnvironmentFailure(KitError):  # noqa: N818
     """Not ``EnvironmentError``: Python's own of that name means something else."""
 
@@ -122,6 +127,7 @@ _BY_PREFIX: dict[str, type[KitError]] = {
         WeightsError,
         DataError,
         SourceError,
+        RecordError,
         EnvironmentFailure,
         EngineError,
         StepError,

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llavakit import redact
+
 VERSION = 1
 FILE_NAME = "events.jsonl"
 
@@ -22,8 +24,9 @@ FILE_NAME = "events.jsonl"
 class Event:
     """One event. ``time`` is in seconds since the epoch.
 
-    Kinds: ``started``, ``finished``, ``note`` (text), ``progress`` (done, total, unit) and
-    ``iteration`` (n, of, loss, lr, and on a GPU memory_mib).
+    Kinds: ``started``, ``finished``, ``note`` (text), ``progress`` (done, total, unit),
+    ``iteration`` (n, of, loss, lr, and on a GPU memory_mib), ``machine`` and ``usage`` (as in
+    :mod:`llavakit.record_form`).
     """
 
     kind: str
@@ -33,13 +36,21 @@ class Event:
 
 
 class EventWriter:
-    """Appends a step's events to ``run_dir/events.jsonl``; a full disk never fails the step."""
+    """Appends a step's events to ``run_dir/events.jsonl``; a full disk never fails the step.
+
+    Secrets of the process's environment are left out of their texts.
+    """
 
     def __init__(self, run_dir: Path, step: str) -> None:
         self._path = run_dir / FILE_NAME
         self._step = step
+        self._hidden = redact.secrets(os.environ)
 
     def emit(self, kind: str, **fields: Any) -> None:
+        fields = {
+            name: redact.scrub(value, self._hidden) if isinstance(value, str) else value
+            for name, value in fields.items()
+        }
         body = {"v": VERSION, "time": time.time(), "step": self._step, "kind": kind, **fields}
         line = json.dumps(body, ensure_ascii=False, sort_keys=True) + "\n"
         try:

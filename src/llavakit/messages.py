@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from llavakit import (
     messages_engines,
     messages_inputs,
+    messages_record,
     messages_settings,
     messages_sources,
     messages_steps,
@@ -23,6 +24,7 @@ TABLE: dict[str, Entry] = {
     **messages_engines.TABLE,
     **messages_sources.TABLE,
     **messages_inputs.TABLE,
+    **messages_record.TABLE,
     **messages_steps.TABLE,
 }
 

@@ -1,8 +1,7 @@
-"""The record of a run, ``run.json``: what must be equal for two runs to be the same experiment
-(identity), what is good to know (provenance), and what came out (results).
+"""The record of a run, ``run.json``: read, checked against its form, written whole.
 
-Only the host writes it. It is written whole after every stage, so that an interruption leaves the
-record of what was done until then.
+Only the host writes it: when a stage begins and when it ends, each time as a new file that takes
+the old one's place, so that an interruption leaves the record of what was done until then.
 """
 
 from __future__ import annotations
@@ -12,23 +11,30 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llavakit.locks import write_json
+from pydantic import ValidationError
 
-VERSION = 1
+from llavakit.errors import RecordError
+from llavakit.locks import digest, write_json
+from llavakit.record_form import VERSION, Run
+
 FILE_NAME = "run.json"
+ASIDE = "run.json.unreadable"
 
 
 class Record:
-    """The record in ``run_dir``; starts anew where there is none that can be read."""
+    """The record in ``run_dir``; starts anew where there is none.
+
+    One that cannot be read is moved aside, never written over. Raises RecordError ``newer``.
+    """
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / FILE_NAME
-        self.body: dict[str, Any] = read(run_dir) or {
+        self.body: dict[str, Any] = _kept(self._path) or {
             "version": VERSION,
             "id": run_dir.name,
             "created": now(),
             "identity": {},
-            "provenance": {"stages": []},
+            "provenance": {"hosts": {}, "stages": [], "trained_on": []},
             "results": {},
         }
 
@@ -36,28 +42,106 @@ class Record:
         """Set parts of the identity (JSON values)."""
         self.body["identity"].update(facts)
 
+    def host(self, name: str, facts: dict[str, Any]) -> None:
+        """Say what is known of a computer."""
+        self.body["provenance"]["hosts"][name] = facts
+
+    def provenance(self, **facts: Any) -> None:
+        """Set parts of the provenance besides hosts and stages."""
+        self.body["provenance"].update(facts)
+
     def stage(self, **facts: Any) -> None:
-        """Append what is known about a stage that ran: label, engine, times, command, outcome."""
-        self.body["provenance"]["stages"].append(facts)
+        """Add a stage, in the place of its own entry from when it began."""
+        stages = self.body["provenance"]["stages"]
+        last = stages[-1] if stages else {}
+        same = all(last.get(name) == facts[name] for name in ("label", "started", "engine"))
+        if same and last.get("outcome") == "begun":
+            stages.pop()
+        stages.append(facts)
 
     def result(self, **facts: Any) -> None:
-        """Set parts of the results (JSON values)."""
-        self.body["results"].update(facts)
+        """Set the results (JSON values); what is not named is not there any more."""
+        self.body["results"] = facts
 
     def save(self) -> None:
         """Write the whole record; the old one stays until the new one is complete."""
-        write_json(self._path, self.body)
+        write_json(self._path, Run.model_validate(self.body).model_dump(mode="json"))
+
+
+def load(path: Path) -> Run:
+    """The record in a file, or in a run's folder.
+
+    Raises RecordError ``not-found``, ``not-a-record`` and ``newer``.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise RecordError("not-found", path=file, why=str(error)) from None
+    return parse(text, origin=str(file))
+
+
+def parse(text: str | bytes, *, origin: str) -> Run:
+    """A record of this version or an older one, from JSON. See :func:`load`."""
+    try:
+        body = json.loads(text)
+        version = body["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError("not-a-record", path=origin, why=repr(error)) from None
+    if isinstance(version, int) and version > VERSION:
+        raise RecordError("newer", path=origin, version=version, known=VERSION)
+    try:
+        return Run.model_validate(upgrade(body) if version == 1 else body)
+    except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RecordError("not-a-record", path=origin, why=_first(error)) from None
 
 
 def read(run_dir: Path) -> dict[str, Any] | None:
-    """The record of a run, or None when there is none that can be read."""
+    """The record of a run as JSON values, or None when there is none that can be read."""
     try:
-        body = json.loads((run_dir / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return load(run_dir).model_dump(mode="json")
+    except RecordError:
         return None
-    return body if isinstance(body, dict) and body.get("version") == VERSION else None
+
+
+def upgrade(body: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 1 in the form of version 2. All that it says is kept."""
+    provenance = {**body["provenance"]}
+    provenance["stages"] = [_stage(stage) for stage in provenance["stages"]]
+    return {**body, "version": 2, "provenance": provenance}
+
+
+def _stage(old: dict[str, Any]) -> dict[str, Any]:
+    commit = old["kit"]
+    kit = {"commit": commit.removesuffix("-dirty"), "dirty": commit.endswith("-dirty")}
+    return {**old, "kit": kit, "outcome": "failed" if old["error"] else "done"}
+
+
+def fingerprint(run: Run) -> str:
+    """sha256 over a record's identity and results: tells two records of one run's id apart."""
+    body = run.model_dump(mode="json")
+    return digest([body["identity"], body["results"]])
 
 
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return load(path).model_dump(mode="json")
+    except RecordError as error:
+        if error.name != "not-a-record":
+            raise
+        path.replace(path.with_name(ASIDE))
+        return None
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return repr(error)
+    item = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"

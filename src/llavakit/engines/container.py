@@ -19,7 +19,7 @@ from llavakit.engines import gpus
 from llavakit.engines.base import Job
 from llavakit.engines.gpus import GpuAccess
 from llavakit.engines.mounts import KEPT_FOLDER, SHARED_FOLDERS, User, linked
-from llavakit.engines.redact import is_secret
+from llavakit.redact import is_secret
 
 LABEL = "io.llavakit"
 WORKSPACE = "/workspace"

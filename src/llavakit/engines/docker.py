@@ -26,6 +26,7 @@ from llavakit.errors import EngineError
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 REQUEST_SECONDS = 60
+BASE_LABEL = "org.opencontainers.image.base"
 ENDED = ("created", "exited", "dead")
 
 
@@ -95,9 +96,11 @@ class DockerEngine:
     def describe(self) -> dict[str, str]:
         version = self._ask(self._client.version)
         try:
-            image_id = str(self._ask(self._client.images.get, self.image).id)
+            image = self._ask(self._client.images.get, self.image)
+            image_id, labels = str(image.id), dict(image.labels)
+            digests = ", ".join(image.attrs.get("RepoDigests") or [])
         except EngineError:
-            image_id = ""
+            image_id, labels, digests = "", {}, ""
         return {
             "engine": self.name,
             "engine_version": str(version["Version"]),
@@ -109,6 +112,9 @@ class DockerEngine:
             "gpus": self._gpu_access.value,
             "image": self.image,
             "image_id": image_id,
+            "repo_digests": digests,
+            "base": labels.get(f"{BASE_LABEL}.name", ""),
+            "base_digest": labels.get(f"{BASE_LABEL}.digest", ""),
         }
 
     def start(self, job: Job) -> DockerJob:

@@ -19,8 +19,8 @@ from pathlib import Path
 from llavakit.engines import mounts
 from llavakit.engines.base import Guarantee, Job, Running, check, new_id
 from llavakit.engines.processes import JOBS_FOLDER, LocalJob, Note
-from llavakit.engines.redact import is_secret
 from llavakit.errors import EngineError
+from llavakit.redact import is_secret
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME = Path("cache/home")

@@ -23,8 +23,8 @@ from llavakit.locks import file_sha256, files_sha256
 LOCK = KIT / "docker" / "requirements.lock"
 DOCKERFILE = KIT / "Dockerfile"
 SOURCE = KIT / "src"
-STEP_SIDE = ("src/llavakit/*.py", "src/llavakit/steps/**/*.py", "configs/xtuner/*",
-             "configs/deepspeed/*")  # fmt: skip
+TEMPLATES = ("configs/xtuner/*", "configs/deepspeed/*")
+STEP_SIDE = ("src/llavakit/*.py", "src/llavakit/steps/**/*.py", *TEMPLATES)
 """What runs inside the environment: the image's last layer, and a part of a run's identity."""
 
 ENVIRONMENT_SIDE = ("Dockerfile", "docker/apt.in", "docker/apt-build.in", "docker/apt-install",
@@ -47,6 +47,11 @@ def lock_sha256() -> str:
 def source_sha256() -> str:
     """sha256 over the code that runs inside the environment and its config templates."""
     return files_sha256(KIT, files(STEP_SIDE))
+
+
+def template_sha256() -> str:
+    """sha256 over the templates of training configs, a part of :func:`source_sha256`."""
+    return files_sha256(KIT, files(TEMPLATES))
 
 
 def environment_sha256() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llavakit import errors
+from llavakit import errors, redact
 from llavakit.engines.base import Outcome, Running
 from llavakit.errors import KitError
 from llavakit.events import Event, EventReader
@@ -60,12 +61,14 @@ def follow_stranger(
 
 
 def _drain(running: Running, log: Path, output: Output) -> None:
+    hidden = redact.secrets(os.environ)
     with contextlib.ExitStack() as stack:
         file = None
         with contextlib.suppress(OSError):  # a full disk must not hide why the step failed
             log.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(log.open("a", encoding="utf-8", errors="replace"))
-        for line in running.lines():
+        for raw in running.lines():
+            line = redact.scrub(raw, hidden)
             error = errors.from_wire(line)
             output.error = error or output.error
             if error is None and line.strip():

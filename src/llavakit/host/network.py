@@ -1,7 +1,7 @@
 """What a job gets of the caller's environment: with a network the way out, without one its absence.
 
 The same for every engine. Values may be secrets, so they go into jobs and nowhere else: not into a
-record, a log, an image, nor onto the screen (:mod:`llavakit.engines.redact`).
+record, a log, an image, nor onto the screen (:mod:`llavakit.redact`).
 """
 
 from __future__ import annotations

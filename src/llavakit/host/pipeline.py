@@ -147,7 +147,7 @@ class Pipeline:
         if not self._check(stage):
             return False
         with disk_errors(self.run_dir):
-            recording.keep(self.plan, self.workspace, stage, clock, engine=None)
+            recording.keep(self.plan, self.workspace, recording.Attempt(stage, clock))
         self.screen.say(stage.label, "done by the other process")
         return True
 
@@ -158,6 +158,9 @@ class Pipeline:
         job, clock, events = self.job(stage), recording.Clock(), EventReader(self.run_dir)
         access = engine.describe().get("gpus", "none")
         gpus = preflight.announce(self.screen, stage.label, job.gpus, access)
+        attempt = recording.Attempt(stage, clock, engine, job, gpus)
+        with disk_errors(self.run_dir):
+            recording.begin(self.plan, self.workspace, attempt)
         running: Running | None = None
         outcome: Outcome | None = None
         error: KitError | None
@@ -170,11 +173,10 @@ class Pipeline:
             if running is not None:
                 running.stop()
             error = Interrupted("interrupted", step=stage.label)
+        except KitError as refused:
+            error = refused
         with disk_errors(self.run_dir):
-            recording.keep(
-                self.plan, self.workspace, stage, clock,
-                engine=engine, outcome=outcome, error=error, gpus=gpus,
-            )  # fmt: skip
+            recording.keep(self.plan, self.workspace, attempt, outcome=outcome, error=error)
         if error is not None:
             raise error
         self.screen.say(stage.label, f"done in {clock.seconds:.1f} s")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from llavakit import record
-from llavakit.engines.base import Engine, Outcome
+from llavakit import record, redact
+from llavakit.engines.base import Engine, Job, Outcome
 from llavakit.errors import KitError
-from llavakit.host import environment, results
+from llavakit.host import environment, provenance, results, told
 from llavakit.host.plan import Plan, Stage
+from llavakit.record_form import Origin
 from llavakit.workspace import Workspace
 
 
@@ -21,6 +23,7 @@ class Clock:
     """When a stage began, and how long ago that is."""
 
     began: str = field(default_factory=record.now)
+    epoch: float = field(default_factory=time.time)
     _start: float = field(default_factory=time.monotonic)
 
     @property
@@ -28,25 +31,77 @@ class Clock:
         return time.monotonic() - self._start
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a stage. ``engine`` and ``job`` are None for one that another process, since
+    killed, had begun; ``gpus`` are those that it was given.
+    """
+
+    stage: Stage
+    clock: Clock
+    engine: Engine | None = None
+    job: Job | None = None
+    gpus: Sequence[Mapping[str, Any]] = ()
+
+
+def begin(plan: Plan, workspace: Workspace, attempt: Attempt) -> None:
+    """Add a stage that begins now to the run's record."""
+    kept = record.Record(workspace.root / plan.run)
+    _keep(kept, plan, workspace, attempt, outcome="begun")
+
+
 def keep(
     plan: Plan,
     workspace: Workspace,
-    stage: Stage,
-    clock: Clock,
+    attempt: Attempt,
     *,
-    engine: Engine | None,
     outcome: Outcome | None = None,
     error: KitError | None = None,
-    gpus: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Add a stage to the run's record, with the results that are there by now.
+    """Add a stage that ended to the run's record, with the results that are there by now."""
+    run_dir = workspace.root / plan.run
+    kept, events = record.Record(run_dir), told.read(run_dir)
+    stage = attempt.stage
+    since = attempt.clock.epoch if attempt.engine else 0.0
+    more = told.of_stage(events, stage.step, since)
+    if stage.label == "train":
+        kept.provenance(trained_on=told.trained_on(events))
+        described = attempt.engine.describe() if attempt.engine else _described(kept, stage.label)
+        kept.identify(
+            steps=environment.source_sha256(),
+            template=environment.template_sha256(),
+            base=provenance.base(described),
+            python=(more["machine"] or {}).get("python"),
+        )
+    _keep(
+        kept, plan, workspace, attempt,
+        outcome="failed" if error else "done",
+        seconds=round(attempt.clock.seconds, 2),
+        exit_code=outcome.exit_code if outcome else None,
+        error=error.id if error else None,
+        **more,
+    )  # fmt: skip
 
-    ``gpus`` are those that it was given. ``engine`` and ``outcome`` are None for a stage that
-    another process, since killed, had begun.
-    """
+
+def _described(kept: record.Record, label: str) -> Mapping[str, str]:
+    """The engine of the process that had begun a stage before its command was killed."""
+    stages = reversed(kept.body["provenance"]["stages"])
+    return next((each["described"] for each in stages if each["label"] == label), {})
+
+
+def reproduces(plan: Plan, workspace: Workspace, origin: Origin) -> None:
+    """Say in the run's record which other one it was made from."""
     kept = record.Record(workspace.root / plan.run)
-    found = results.collect(plan, workspace)
-    steps = environment.source_sha256()
+    kept.provenance(reproduces=origin.model_dump(mode="json"))
+    kept.save()
+
+
+def _keep(
+    kept: record.Record, plan: Plan, workspace: Workspace, attempt: Attempt, **more: Any
+) -> None:
+    stage, engine, job = attempt.stage, attempt.engine, attempt.job
+    found, hidden = results.collect(plan, workspace), redact.secrets(os.environ)
+    here = provenance.host()
     kept.identify(
         recipe=_recipe(plan),
         seed=plan.recipe.seed,
@@ -55,22 +110,21 @@ def keep(
         data=_inside(plan, "data", found),
         world_size=1,
     )
-    if stage.label == "train":
-        kept.identify(steps=steps)
+    kept.host(here["name"], here)
     kept.stage(
         label=stage.label,
         key=stage.key,
         engine=engine.name if engine else None,
         guarantees=sorted(guarantee.value for guarantee in engine.guarantees) if engine else [],
         described=engine.describe() if engine else {},
-        kit=environment.commit(),
-        steps=steps,
-        gpus=list(gpus),
-        argv=list(stage.argv),
-        started=clock.began,
-        seconds=round(clock.seconds, 2),
-        exit_code=outcome.exit_code if outcome else None,
-        error=error.id if error else None,
+        kit=provenance.kit(),
+        steps=environment.source_sha256(),
+        host=here["name"],
+        gpus=list(attempt.gpus),
+        argv=[redact.scrub(word, hidden) for word in stage.argv],
+        command=provenance.command(engine, job) if engine and job else None,
+        started=attempt.clock.began,
+        **more,
     )
     kept.result(**found)
     kept.save()

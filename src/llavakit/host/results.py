@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from llavakit.host import told
 from llavakit.host.console import table
 from llavakit.host.plan import Plan
 from llavakit.locks import StepLock
@@ -31,9 +32,13 @@ def collect(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     if "train" in found["artefacts"] and isinstance(history, list) and history:
         found["iterations"] = len(history)
         found["losses"] = [entry["loss"] for entry in history]
+        found["learning_rates"] = [entry["lr"] for entry in history]
+        found |= told.training(told.read(run), len(history))
     comparison = read_json(run / "comparison.json")
     if "compare" in found["artefacts"] and isinstance(comparison, dict):
         found["scores"] = comparison["means"]
+        found["metric"] = comparison["metric"]
+        found["answers"] = comparison["rows"]
     return found
 
 

@@ -102,11 +102,11 @@ def _bench(folder: Path) -> dict[str, Any]:
 def _state(folder: Path, results: dict[str, Any], stages: list[dict[str, Any]]) -> str:
     if workspace.is_busy(folder):
         return "running"
-    if "scores" in results:
+    if results.get("scores"):
         return "compared"
     if stages and stages[-1].get("error"):
         return f"failed in {stages[-1]['label']}"
-    return "trained" if "iterations" in results else "begun"
+    return "trained" if results.get("iterations") else "begun"
 
 
 def _recipe_name(folder: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from llavakit.errors import DataError
 from llavakit.recipe import Ask
-from llavakit.steps import common, outputs
+from llavakit.steps import common, machine, outputs
 from llavakit.steps.common import Job
 from llavakit.steps.data import PICTURES, QUESTIONS
 
@@ -53,6 +53,7 @@ def make(job: Job) -> None:
     from llavakit.steps import llava
 
     model = llava.load(job.recipe, job.args.weights, job.args.tuned)
+    job.events.emit("machine", **machine.describe())
     features = {}
     for name in table["pictures"]:
         with Image.open(job.args.data / PICTURES / name) as picture:

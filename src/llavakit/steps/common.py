@@ -22,6 +22,7 @@ from llavakit import recipe as recipes
 from llavakit.errors import KitError, StepError
 from llavakit.events import EventWriter
 from llavakit.recipe import Recipe
+from llavakit.steps import machine
 from llavakit.steps.faults import explain
 from llavakit.workspace import busy
 
@@ -56,7 +57,9 @@ def run(step: str, body: Body, arguments: Arguments, argv: Sequence[str] | None 
         with busy(args.run):  # two steps never write in one run, whoever started them
             body(Job(step, recipe, args.run, args.key, args, events))
     except (Exception, KeyboardInterrupt) as error:
+        events.emit("usage", **machine.usage())
         return say_last(translate(error, step, args.run))
+    events.emit("usage", **machine.usage())
     events.emit("finished")
     return _flush()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llavakit.errors import StepError
 from llavakit.locks import StepLock, file_sha256, write_atomic, write_json
-from llavakit.steps import checkpoints, common, outputs, plan, profile, room, weights
+from llavakit.steps import checkpoints, common, machine, outputs, plan, profile, room, weights
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_bf16, has_gpu, prepare
 from llavakit.steps.history import History, make_hook
@@ -39,6 +39,7 @@ def make(job: Job) -> None:
     weights.read_ahead(job.args.weights)
     profile.before_cuda(job.recipe.train.memory)
     prepare()
+    job.events.emit("machine", **machine.describe())
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
     for note in planned.notes:
         job.events.emit("note", text=note)
