@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -179,7 +180,7 @@ def problems(result: dict[str, Any]) -> list[str]:
     prompts = sum(not row["same_prompt"] for row in result["rows"])
     if prompts:
         found.append(f"the token ids of {prompts} prompts differ")
-    if not result["logits"] <= result["tolerance"]:
+    if result["logits"] > result["tolerance"]:
         found.append(
             f"the first token's logits differ by up to {result['logits']:.3g}, "
             f"more than roundings explain ({result['tolerance']:.3g})"
@@ -211,8 +212,11 @@ def _row(pair: Pair, ours: Seen, theirs: Seen) -> dict[str, Any]:
 
 
 def _difference(one: Any, other: Any) -> float:
-    """The largest absolute difference; infinite where the shapes differ."""
-    return float((one - other).abs().max()) if one.shape == other.shape else float("inf")
+    """The largest absolute difference; infinite where the shapes differ or one is no number."""
+    if one.shape != other.shape:
+        return math.inf
+    largest = float((one - other).abs().max())
+    return math.inf if math.isnan(largest) else largest
 
 
 def _dtype(recipe: Recipe) -> str:

@@ -26,7 +26,7 @@ def prepare() -> None:
     if has_gpu():
         import_deepspeed()
     else:
-        _use_one_thread()
+        use_one_thread()
 
 
 def release_cache() -> None:
@@ -60,7 +60,7 @@ def import_deepspeed() -> None:
         torch.cuda.is_available = is_available
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """Set this process to a single CPU thread.
 
     Sums are split by the number of threads, so that one thread gives the same bits on every host;

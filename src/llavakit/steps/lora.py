@@ -48,7 +48,8 @@ class Lora:
             for letter in "AB"
         )
         scale = self._settings.lora_alpha / self._settings.r
-        return weight.to(device, torch.float32).add_(second @ first, alpha=scale)
+        # Not in place: the weight may be a view of its file.
+        return torch.addmm(weight.to(device, torch.float32), second, first, alpha=scale)
 
     def _adapts(self, name: str) -> bool:
         """Whether PEFT puts a pair of matrices beside the tensor ``name``."""

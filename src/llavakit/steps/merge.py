@@ -13,11 +13,14 @@ from pathlib import Path
 
 from llavakit.steps import common, merged_files, merged_readme, merged_weights, outputs, shards
 from llavakit.steps.common import Job
+from llavakit.steps.device import has_gpu, use_one_thread
 from llavakit.steps.meter import DownloadMeter
 
 
 def make(job: Job) -> None:
     """Make ``--out``. Raises WeightsError."""
+    if not has_gpu():
+        use_one_thread()
     recipe, models, tuned = job.recipe, job.args.weights, job.args.tuned
     dtype = recipe.train.llm_dtype
     known: dict[Path, str] = {}
