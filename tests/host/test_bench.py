@@ -136,6 +136,20 @@ def test_what_was_seen_is_written_with_ratios(make: Make, tmp_path: Path) -> Non
         assert content[key], key
 
 
+def test_changed_maths_are_said_in_words(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "check", lambda *args, **more: None)
+    run, _, _ = make({"plain": MEASURED, "tutorial-16g": FASTER})
+    run(recipes="tutorial-16g")
+    plain, kit = written(tmp_path)["rows"]
+    assert (plain["maths"], plain["changed"]) == ("reference", None)
+    assert kit["maths"] == "changed"
+    assert "8 bits" in kit["changed"]
+    [text] = [path.read_text() for path in tmp_path.glob("runs/bench-*/bench.md")]
+    assert f"- tutorial-16g: {kit['changed']}." in text
+
+
 def test_the_markdown_says_the_same(make: Make, tmp_path: Path) -> None:
     run, _, _ = make()
     run()

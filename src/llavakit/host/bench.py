@@ -123,6 +123,7 @@ class Bench:
     def _measure(self, entry: Entry) -> None:
         """Add the entry's row, also when it is interrupted. Raises KeyboardInterrupt."""
         row: dict[str, Any] = {"state": "interrupted", "reason": ""}
+        memory = entry.recipe.train.memory
         try:
             if entry.refused is not None:
                 raise entry.refused
@@ -140,6 +141,7 @@ class Bench:
                 "kind": entry.kind,
                 "recipe": entry.recipe.name,
                 "maths": profiles.maths(entry.recipe) if entry.kind == "kit" else "reference",
+                "changed": memory.changed if memory and entry.kind == "kit" else None,
             })  # fmt: skip
         if row["state"] == "failed":
             self.screen.say(entry.label, f"FAILED: {row['reason']}")

@@ -108,6 +108,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines += _losses(content["rows"])
     failed = [row for row in content["rows"] if row["state"] != "measured"]
     lines += [f"- {row['label']}: {row['state']}. {_cell(row['reason'])}" for row in failed]
+    changed = [row for row in content["rows"] if row.get("changed")]
+    lines += [f"- {row['label']}: {row['changed']}." for row in changed]
     return "\n".join(lines).rstrip() + "\n"
 
 

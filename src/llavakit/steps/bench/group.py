@@ -120,9 +120,9 @@ def _group(process: Path) -> int | None:
     """The group of a living process; zombies are none."""
     try:
         stat = (process / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        state, _, group = stat[stat.rindex(")") + 2 :].split()[:3]
+    except (OSError, ValueError):  # it ended this moment
         return None
-    state, _, group = stat[stat.rindex(")") + 2 :].split()[:3]
     return None if state in "ZX" else int(group)
 
 
