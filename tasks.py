@@ -1,6 +1,7 @@
 """The Invoke face of the kit: `invoke --list`. Each task is one call; nothing is decided here."""
 
 import inspect
+import sys
 
 from invoke import task
 
@@ -36,6 +37,9 @@ HELP = {
     "iterations": "how many of each training are watched",
     "bench.plain": "plain XTuner first, with the first recipe; --no-plain leaves it out",
     "squeeze": "leave each recipe only the GPU memory that it says it needs",
+    "run": "a run's id, its folder, or a run.json from anywhere",
+    "other": "the run to hold against it",
+    "environment": "what is installed against the lock, and the image's labels",
     "quick": "leave out what needs the environment or an engine",
 }
 
@@ -45,7 +49,12 @@ def face(body):
     options = inspect.signature(body).parameters
     named = {name: HELP.get(f"{body.__name__}.{name}", HELP.get(name)) for name in options}
     known = {name: text for name, text in named.items() if text}
-    return task(body, help=known, iterable=["set"] if "set" in options else [])
+    # Invoke has no optional words without a dash: RUN is one where it follows the task's name.
+    words = sys.argv[sys.argv.index(body.__name__) + 1 :][:1] if body.__name__ in sys.argv else []
+    first = ["run"] if "run" in options and words and not words[0].startswith("-") else []
+    needed = [name for name, each in options.items() if each.default is each.empty and name != "c"]
+    return task(body, help=known, iterable=["set"] if "set" in options else [],
+                positional=needed or first)  # fmt: skip
 
 
 def call(name, c, options):
@@ -129,6 +138,31 @@ def bench(c, recipes="", iterations="100", plain=True, squeeze=False, set=None, 
           lang=""):  # fmt: skip
     """Time and memory of the first iterations, beside plain XTuner's on the same host."""
     call("bench", c, locals())
+
+
+@face
+def verify(c, run=None, environment=False, engine="", workspace="", json=False, lang=""):
+    """Hash a run's files again (the newest's), or the --environment: which pin drifted?"""
+    call("verify", c, locals())
+
+
+@face
+def reproduce(c, run, set=None, llm="", vision="", projector="", data="", engine="", gpus="",
+              workspace="", yes=False, json=False, lang=""):  # fmt: skip
+    """Make a run again from its record alone, and compare."""
+    call("reproduce", c, locals())
+
+
+@face
+def expect(c, run=None, workspace="", json=False, lang=""):
+    """Hold a run (the newest) against what its recipe expects."""
+    call("expect", c, locals())
+
+
+@face
+def diff(c, run, other, workspace="", json=False, lang=""):
+    """What differs between two runs: what they are, then what came out."""
+    call("diff", c, locals())
 
 
 @face

@@ -15,7 +15,7 @@ KIT = Path(__file__).resolve().parents[1]
 INVOKE = Path(sys.executable).with_name("invoke")
 TASKS = {
     "build", "lock", "doctor", "models", "data", "train", "convert", "ask", "chat", "compare",
-    "demo", "merge", "bench", "runs", "clean", "test",
+    "demo", "merge", "bench", "runs", "clean", "test", "verify", "reproduce", "expect", "diff",
 }  # fmt: skip
 
 

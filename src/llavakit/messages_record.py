@@ -26,4 +26,86 @@ TABLE: dict[str, Entry] = {
         ),
         Text("{path} 的记录版本是 {version},本工具最高支持 {known}。", "请更新:`git pull`。"),
     ),
+    "record.no-run": Entry(
+        Text("There is no run {run} in {folder}.", "`invoke runs` lists those that are there."),
+        Text("{folder} 中没有运行 {run}。", "用 `invoke runs` 查看已有的运行。"),
+    ),
+    "record.drifted": Entry(
+        Text(
+            "Of {total} pins, {count} drifted: {names}.",
+            "`git checkout {commit}` brings the kit back; the run's files come back with "
+            "`invoke reproduce`.",
+        ),
+        Text(
+            "{total} 项锁定中有 {count} 项已改变:{names}。",
+            "用 `git checkout {commit}` 恢复代码;用 `invoke reproduce` 重新生成该运行的文件。",
+        ),
+    ),
+    "record.nothing-left": Entry(
+        Text(
+            "Nothing of the run {run} is here to verify.",
+            "Name the workspace that it was made in: --workspace FOLDER.",
+        ),
+        Text("运行 {run} 的文件都不在这里,无法校验。", "请用 --workspace 指定它所在的工作区。"),
+    ),
+    "record.environment-drifted": Entry(
+        Text(
+            "The environment is not what the lock says: {names}.",
+            "`invoke build` makes an image again; remove a folder and any task makes it: {where}.",
+        ),
+        Text(
+            "环境与锁文件不符:{names}。",
+            "镜像用 `invoke build` 重新生成;文件夹请删除,任何任务都会重新生成:{where}。",
+        ),
+    ),
+    "record.no-environment": Entry(
+        Text(
+            "There is no environment of the engine {engine} to verify.",
+            "Any task makes one; `invoke build` makes the image.",
+        ),
+        Text("没有可校验的 {engine} 环境。", "运行任意任务即可生成;镜像用 `invoke build`。"),
+    ),
+    "record.unfinished": Entry(
+        Text(
+            "The run {run} was not trained to its end: its record holds no weights.",
+            "Finish it first: `invoke train` with its recipe goes on.",
+        ),
+        Text(
+            "运行 {run} 的训练没有完成,记录中没有权重。", "请先用其配方运行 `invoke train` 完成它。"
+        ),
+    ),
+    "record.other-lock": Entry(
+        Text(
+            "The run {run} was made with other packages: lock {theirs}, here {ours}.",
+            "Use the kit that made it: `git checkout {commit}`.",
+        ),
+        Text(
+            "运行 {run} 使用了不同的软件包:锁 {theirs},本机为 {ours}。",
+            "请换用生成它的版本:`git checkout {commit}`。",
+        ),
+    ),
+    "record.needs-input": Entry(
+        Text(
+            "The run {run} read {part} from a folder or file of its user's ({named}).",
+            "Name yours, with the same bytes: {option} PATH.",
+        ),
+        Text(
+            "运行 {run} 的 {part} 来自其用户自己的文件({named})。",
+            "请指定内容相同的路径:{option} 路径。",
+        ),
+    ),
+    "record.other-inputs": Entry(
+        Text(
+            "{names}: other bytes than the run {run} was made from.",
+            "Name weights and data with the recorded hashes: --llm, --vision, --projector, --data.",
+        ),
+        Text(
+            "{names} 的内容与运行 {run} 所用的不同。",
+            "请用 --llm、--vision、--projector、--data 指定哈希相符的权重和数据。",
+        ),
+    ),
+    "record.not-reproduced": Entry(
+        Text("not reproduced: {what}.", "`invoke diff {run} {other}` shows all that differs."),
+        Text("未能复现:{what}。", "用 `invoke diff {run} {other}` 查看全部差异。"),
+    ),
 }

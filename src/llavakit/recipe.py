@@ -127,6 +127,14 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     return parse(raw, origin=str(path))
 
 
+def overridden(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """``recipe`` with overrides as :func:`load` takes them, and its errors."""
+    raw = recipe.resolved()
+    for override in overrides:
+        _apply(raw, override)
+    return parse(raw, origin=recipe.name)
+
+
 def parse(raw: Mapping[str, Any], *, origin: str) -> Recipe:
     """Validate a recipe's values; ``origin`` names it in messages."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections import deque
@@ -51,6 +52,16 @@ def ready(folder: Path, lock: Path) -> Path | None:
 def is_ready(folder: Path, lock: Path) -> bool:
     """Whether :func:`ensure` would find nothing to do."""
     return ready(folder, lock) is not None
+
+
+def version(folder: Path) -> str | None:
+    """The Python version that an environment was made with; None where it does not say."""
+    try:
+        config = (folder / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^version(?:_info)? *= *(3\.\d+\.\d+)", config, re.MULTILINE)
+    return found[1] if found else None
 
 
 def ensure(folder: Path, lock: Path, python: Path, on_line: Callable[[str], None]) -> Path:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from llavakit import messages
@@ -17,11 +18,17 @@ from llavakit.host import (
     chat,
     checking,
     cleaning,
+    diffing,
     doctor,
     environment,
+    expecting,
+    finding,
     given,
     merging,
+    packages,
+    pins,
     plan,
+    reproducing,
     results,
     runs,
     settings,
@@ -35,6 +42,7 @@ from llavakit.host.pipeline import Pipeline, system_error
 from llavakit.host.plan import Todo
 from llavakit.host.settings import KIT, Settings
 from llavakit.locks import LOCK
+from llavakit.recipe import Recipe
 from llavakit.workspace import Workspace
 
 ALL = ("models", "data", "convert-pretrained", "ask-before", "train", "convert", "ask-after",
@@ -69,16 +77,20 @@ class Call:
         if given.lacks_projector(recipe, self.options):
             warning = words.text("projector.drawn", self.screen.lang, recipe=recipe.name)
             self.screen.say("projector", warning)
-        workspace = Workspace(self.settings.workspace)
-        made = plan.make(
-            recipe,
-            kit=KIT,
-            lock_sha256=environment.lock_sha256(),
-            pick_run=partial(runs.pick, workspace, fresh=bool(self.options.get("fresh"))),
-        )
+        fresh = bool(self.options.get("fresh"))
+        return self.pipeline_of(recipe, partial(runs.pick, self.workspace, fresh=fresh))
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.settings.workspace)
+
+    def pipeline_of(self, recipe: Recipe, pick_run: Callable[[str, str], str]) -> Pipeline:
+        """Plan a recipe. Raises DataError and WeightsError."""
+        lock = environment.lock_sha256()
+        made = plan.make(recipe, kit=KIT, lock_sha256=lock, pick_run=pick_run)
         open_engine = partial(environment.open_engine, self.settings, self.screen)
         return Pipeline(
-            self.settings, self.screen, made, workspace, open_engine,
+            self.settings, self.screen, made, self.workspace, open_engine,
             agreed=bool(self.options.get("yes")),
         )  # fmt: skip
 
@@ -184,6 +196,25 @@ def _compared(call: Call, pipeline: Pipeline) -> int:
     return 0
 
 
+def _verify(call: Call) -> int:
+    """The run, and with --environment what is installed; that alone where no run is named."""
+    name, installed = str(call.options.get("run") or ""), bool(call.options.get("environment"))
+    if name or not installed:
+        status = pins.verify(call.settings, finding.find(call.workspace, name), call.screen)
+        if status or not installed:
+            return status
+    return packages.verify(call.settings, call.screen)
+
+
+def _reproduce(call: Call) -> int:
+    def open_pipeline(recipe: Recipe, goes_on: Callable[[Path], bool]) -> Pipeline:
+        pick = partial(runs.pick, call.workspace, fresh=True, goes_on=goes_on)
+        return call.pipeline_of(recipe, pick)
+
+    name = str(call.options["run"])
+    return reproducing.reproduce(call.workspace, name, call.options, open_pipeline, call.screen)
+
+
 def _ask(call: Call) -> int:
     named = [name for name in ("picture", "question", "pretrained") if call.options.get(name)]
     if not named or call.options.get("plan"):
@@ -210,6 +241,14 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
     "chat": _chat,
     "demo": _demo,
     "bench": _bench,
+    "verify": _verify,
+    "reproduce": _reproduce,
+    "expect": lambda call: expecting.expect(
+        call.workspace, str(call.options.get("run") or ""), call.screen
+    ),
+    "diff": lambda call: diffing.diff(
+        call.workspace, call.options["run"], call.options["other"], call.screen
+    ),
     "build": lambda call: building.build(call.settings, call.options, call.screen),
     "lock": lambda call: building.lock(call.screen),
     "doctor": lambda call: doctor.report(call.settings, call.screen),

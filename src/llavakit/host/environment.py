@@ -31,6 +31,7 @@ ENVIRONMENT_SIDE = ("Dockerfile", "docker/apt.in", "docker/apt-build.in", "docke
                     "docker/*.lock", "docker/removals.txt", "docker/trim")  # fmt: skip
 """What the image's environment is built from, the lock included."""
 
+LABEL_LOCK = "io.llavakit.lock.sha256"
 LABEL_ENVIRONMENT = "io.llavakit.environment.sha256"
 LABEL_SOURCE = "io.llavakit.source.sha256"
 LABEL_BASE = "org.opencontainers.image.base.name"

@@ -14,6 +14,7 @@ from llavakit.engines.base import Engine, Job, Outcome
 from llavakit.errors import KitError
 from llavakit.host import environment, provenance, results, told
 from llavakit.host.plan import Plan, Stage
+from llavakit.recipe import Recipe
 from llavakit.record_form import Origin
 from llavakit.workspace import Workspace
 
@@ -90,8 +91,11 @@ def _described(kept: record.Record, label: str) -> Mapping[str, str]:
 
 
 def reproduces(plan: Plan, workspace: Workspace, origin: Origin) -> None:
-    """Say in the run's record which other one it was made from."""
-    kept = record.Record(workspace.root / plan.run)
+    """Say in the run's record which other one it is made from, before anything else."""
+    run_dir = workspace.root / plan.run
+    run_dir.mkdir(parents=True, exist_ok=True)
+    kept = record.Record(run_dir)
+    _identify(kept, plan, results.collect(plan, workspace))
     kept.provenance(reproduces=origin.model_dump(mode="json"))
     kept.save()
 
@@ -102,14 +106,7 @@ def _keep(
     stage, engine, job = attempt.stage, attempt.engine, attempt.job
     found, hidden = results.collect(plan, workspace), redact.secrets(os.environ)
     here = provenance.host()
-    kept.identify(
-        recipe=_recipe(plan),
-        seed=plan.recipe.seed,
-        lock=environment.lock_sha256(),
-        weights=_inside(plan, "models", found),
-        data=_inside(plan, "data", found),
-        world_size=1,
-    )
+    _identify(kept, plan, found)
     kept.host(here["name"], here)
     kept.stage(
         label=stage.label,
@@ -130,6 +127,17 @@ def _keep(
     kept.save()
 
 
+def _identify(kept: record.Record, plan: Plan, found: dict[str, Any]) -> None:
+    kept.identify(
+        recipe=recorded(plan.recipe),
+        seed=plan.recipe.seed,
+        lock=environment.lock_sha256(),
+        weights=_inside(plan, "models", found),
+        data=_inside(plan, "data", found),
+        world_size=1,
+    )
+
+
 def _inside(plan: Plan, label: str, found: dict[str, Any]) -> dict[str, str]:
     """Hashes by the names inside the stage's folder: what that is called is for the plan to say."""
     folder = plan.stage(label).lock.parent
@@ -137,9 +145,9 @@ def _inside(plan: Plan, label: str, found: dict[str, Any]) -> dict[str, str]:
     return {str(PurePosixPath(name).relative_to(folder)): hash_ for name, hash_ in hashes.items()}
 
 
-def _recipe(plan: Plan) -> dict[str, Any]:
+def recorded(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe. Of what is kept elsewhere the hash counts, not where a host has it."""
-    body = plan.recipe.resolved()
+    body = recipe.resolved()
     del body["rehearsal"]  # says nothing of a run: one with those weights has them as its weights
     places = [(body["data"], "folder"), *((part, "path") for part in body["weights"].values())]
     for part, key in places:

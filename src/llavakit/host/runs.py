@@ -15,16 +15,25 @@ from llavakit.locks import StepLock
 from llavakit.workspace import Workspace
 
 
-def pick(place: Workspace, name: str, key: str, *, fresh: bool) -> str:
+def pick(
+    place: Workspace,
+    name: str,
+    key: str,
+    *,
+    fresh: bool,
+    goes_on: Callable[[Path], bool] = lambda folder: True,
+) -> str:
     """The run that ``name`` means: the newest of that recipe, or with ``fresh`` one more.
 
-    A fresh run that was interrupted is gone on with. ``key`` is the key of the recipe's training.
+    A fresh run that was interrupted is gone on with, if ``goes_on`` does not refuse its folder.
+    ``key`` is the key of the recipe's training.
     """
     numbers = [number for number in map(_number(name), place.runs.glob(f"{name}*")) if number]
     newest = max(numbers, default=1)
     current = name if newest == 1 else f"{name}-{newest}"
     finished = StepLock(place.runs / current / "train" / "lock.json").check(key).fresh
-    return f"{name}-{newest + 1}" if fresh and finished else current
+    other = finished or ((place.runs / current).exists() and not goes_on(place.runs / current))
+    return f"{name}-{newest + 1}" if fresh and other else current
 
 
 def _number(name: str) -> Callable[[Path], int]:

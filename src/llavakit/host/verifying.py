@@ -55,7 +55,7 @@ def verify(pipeline: Pipeline, screen: Screen) -> int:
         absent = _absent(pipeline)
         files = list(_locked(pipeline))
         with screen.progress("verify") as progress:
-            checked = list(_hash_all(files, progress.show))
+            checked = list(hash_all(files, progress.show))
         drifted = [file for file in checked if file.state != "ok"]
         moved = [note for file in drifted if (note := _move_aside(file, place.root, screen.lang))]
     body = [{**asdict(file), "path": str(file.path), "aside": None} for file in checked]
@@ -138,7 +138,8 @@ def _of_user(parts: Mapping[str, Input], name: str) -> Path:
     return each.mount.source / each.place.relative_to(each.mount.target) / rest
 
 
-def _hash_all(files: list[Locked], show: Callable[[Event], None]) -> Iterator[Locked]:
+def hash_all(files: list[Locked], show: Callable[[Event], None]) -> Iterator[Locked]:
+    """The files with the state that their bytes have; ``show`` gets how far it is."""
     total, done = sum(file.bytes for file in files), 0
     began = time.monotonic()
 

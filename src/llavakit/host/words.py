@@ -6,12 +6,8 @@ are in both languages.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Words(NamedTuple):
-    en: str
-    zh: str
+from llavakit.host import words_records
+from llavakit.host.words_form import Words
 
 
 def text(key: str, /, lang: str, **params: object) -> str:
@@ -23,6 +19,7 @@ def text(key: str, /, lang: str, **params: object) -> str:
 
 
 TABLE: dict[str, Words] = {
+    **words_records.TABLE,
     # --- what is to come, and the question ---
     "needs.minutes": Words("about {minutes:g} min", "约 {minutes:g} 分钟"),
     "needs.memory": Words("{gib:g} GiB of memory", "内存 {gib:g} GiB"),

@@ -1,0 +1,10 @@
+"""The form of what the host says: a text in English and in Chinese."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    en: str
+    zh: str
