@@ -187,7 +187,7 @@ def test_json_is_the_whole_document(make: Make, capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out) == written(tmp_path)
 
 
-FAILED = {"state": "failed", "reason": "OutOfMemoryError: CUDA out of memory", "losses": []}
+FAILED = {**MEASURED, "state": "failed", "reason": "OutOfMemoryError: CUDA out of memory"}
 
 
 @pytest.mark.parametrize(

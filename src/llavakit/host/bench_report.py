@@ -34,7 +34,8 @@ def body(
 ) -> dict[str, Any]:
     """Everything, as JSON values; each row's figures once more, flat, with their ratio to plain."""
     made = [{**row, "figures": _figures(row)} for row in rows]
-    plain = next((row for row in made if row["kind"] == "plain"), None)
+    whole = (row for row in made if row["state"] == "measured")
+    plain = next((row for row in whole if row["kind"] == "plain"), None)
     for row in made:
         row["to_plain"] = _ratios(row, plain) if plain and row is not plain else {}
         if plain and row is not plain:
