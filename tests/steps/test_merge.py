@@ -307,6 +307,7 @@ def test_however_it_is_asked_for_the_begin_token_comes_once(merged, ours):
             ]
             assert asked == [wanted] * 3, kind.__name__
             assert len(tokenizer) == 559, "no <unk> beside the two"
+            assert set(tokenizer(text)) == {"input_ids", "attention_mask"}
             assert Counter(wanted)[tokenizer.bos_token_id] == 1
 
 

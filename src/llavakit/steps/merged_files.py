@@ -64,8 +64,11 @@ def write_tokenizer(models: Path, folder: Path) -> Tokens:
     tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     tokenizer.chat_template = CHAT_TEMPLATE
     # 4.40.1 reads it as LlamaTokenizerFast, which adds a begin token and a token <unk> unless it is
-    # told not to.
-    tokenizer.init_kwargs.update(add_bos_token=False, unk_token=tokenizer.unk_token)
+    # told not to; 4.57 gives the model token types too, which it refuses.
+    tokenizer.model_input_names = names = ["input_ids", "attention_mask"]
+    tokenizer.init_kwargs.update(
+        add_bos_token=False, unk_token=tokenizer.unk_token, model_input_names=names
+    )
     tokenizer.init_kwargs.pop("name_or_path", None)
     tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")

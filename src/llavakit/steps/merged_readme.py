@@ -12,7 +12,7 @@ from llavakit.artefact import Artefact, Licence, title
 from llavakit.parts import Given
 from llavakit.recipe import Recipe
 
-TESTED = "transformers 5.24.0 with torch 2.14.1 (with the recipe `tiny`, on a CPU)"
+TESTED = "Transformers 5.24.0 and 4.57.6 with torch 2.14.1, with the recipe `tiny`, on a CPU"
 """By scripts/check_merged_current.py."""
 NOTICE = (
     "Meta Llama 3 is licensed under the Meta Llama 3 Community License, "
@@ -46,7 +46,8 @@ learned, and the projector, in $dtype. Tensors, configs and a tokenizer; no code
 $terms
 
 ## Use with a current Transformers
-Tested: $tested. `AutoProcessor` and `LlavaForConditionalGeneration` find everything by themselves:
+Tested: $tested. `AutoProcessor` and
+`LlavaForConditionalGeneration` find everything by themselves:
 ```python
 $current
 ```
@@ -62,10 +63,11 @@ That version cannot pad pictures, and its `AutoProcessor` does not know the newe
 ```python
 $pinned
 ```
-Other versions were not tried.
+Versions without LlavaImageProcessor (4.46.3, say) need the same two steps; others were not tried.
 """)
 _CROPPED = """\
-Without `backend="pil"` pictures are resized by torchvision: pixels differ by a few of 255 steps."""
+Without `backend="pil"` torchvision resizes the pictures: pixels differ by up to one of 255 steps.
+Transformers 5 leaves blanks before punctuation in answers, which 4.40.1 takes out."""
 _PADDED = f"""\
 {_CROPPED}
 Other programs must do the same: pad the picture to a square of the mean colour, then resize; CLIP's
