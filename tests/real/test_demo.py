@@ -10,6 +10,7 @@ from real.command_line import Kit
 
 pytestmark = pytest.mark.environment
 AFTER_TRAINING = {"train", "convert", "ask-after", "compare"}
+"""What `compare` needs of a changed recipe; nobody asked it to merge."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,23 @@ def test_one_question_about_one_picture(finished: tuple[Kit, str]) -> None:
     picture = next(Path("data/sample").rglob(Path(row["image"]).name))
     words = ("--engine", engine, "--picture", str(picture), "--question", row["question"])
     assert kit.result("ask", *words)["answer"] == row["after"]["answer"]
+
+
+def test_merge_gives_the_model_that_was_trained_to_plain_transformers(
+    finished: tuple[Kit, str],
+) -> None:
+    kit, engine = finished
+    content = kit.result("merge", "--engine", engine)
+    assert (content["pixels"], content["same_texts"]) == (0.0, True)
+    assert content["logits"] <= content["tolerance"] < 1e-4
+    rows = kit.result("compare", "--engine", engine)["rows"]
+    answers = {(row["image"], row["question"]): row["after"]["answer"] for row in rows}
+    for row in content["rows"]:
+        assert row["merged"] == answers[row["image"], row["question"]]
+    assert Path(content["folder"], "config.json").is_file()
+    before = kit.files()
+    assert kit.run("merge", "--engine", engine).stderr.count("up to date") == 2
+    assert kit.files() == before
 
 
 def test_one_changed_value_runs_training_and_what_follows(finished: tuple[Kit, str]) -> None:
