@@ -59,7 +59,7 @@ def verify(settings: Settings, found: Found, screen: Screen) -> int:
             count=len(drifted), total=sum(pin.state in ("ok", "drifted") for pin in pins),
             names=", ".join(drifted), commit=_commit(run),
         )  # fmt: skip
-    if not any(pin.files and pin.state == "ok" for pin in pins):
+    if not any(pin.name in run.results.artefacts and pin.state == "ok" for pin in pins):
         raise RecordError("nothing-left", run=run.id)
     ok, missing = (sum(pin.state == state for pin in pins) for state in ("ok", "missing"))
     screen.say("verified", words.text("pin.done", screen.lang, ok=ok, missing=missing))

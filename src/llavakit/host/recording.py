@@ -95,7 +95,9 @@ def reproduces(plan: Plan, workspace: Workspace, origin: Origin) -> None:
     run_dir = workspace.root / plan.run
     run_dir.mkdir(parents=True, exist_ok=True)
     kept = record.Record(run_dir)
-    _identify(kept, plan, results.collect(plan, workspace))
+    found = results.collect(plan, workspace)
+    _identify(kept, plan, found)
+    kept.result(**found)
     kept.provenance(reproduces=origin.model_dump(mode="json"))
     kept.save()
 
