@@ -16,7 +16,7 @@ from transformers import LlavaForConditionalGeneration as HfLlava
 
 from llavakit import recipe as recipes
 from llavakit.errors import WeightsError
-from llavakit.locks import StepLock
+from llavakit.locks import StepLock, write_json
 from llavakit.steps import (
     adapters,
     check_merged,
@@ -471,6 +471,23 @@ def test_the_check_refuses_another_model_and_says_how_far_it_is(chain, merged, r
     assert not (chain.root / "runs/r/w.lock.json").exists()
 
 
+def test_a_model_in_half_precision_may_differ_by_its_own_roundings(chain, new_bench, recipe):
+    train = recipe.train.model_copy(update={"llm_dtype": "float16"})
+    here = new_bench(chain.root, run="runs/half")
+    (chain.root / "runs/half/logs").mkdir(parents=True)
+    resolved = recipe.model_copy(update={"train": train}).resolved()
+    write_json(chain.root / "runs/half/recipe.json", resolved)
+    folder = ("--weights", MODELS, "--tuned", TUNED, "--out", "runs/half/merged")
+    here.must("merge", *folder)
+    here.must("check_merged", *CHECK, "--merged", "runs/half/merged",
+              "--out", "runs/half/merged.json")  # fmt: skip
+    content = chain.json("runs/half/merged.json")
+    assert 1e-4 < content["logits"] < content["tolerance"] / 5
+    assert content["same_texts"]
+    state = load_file(chain.root / "runs/half/merged/model-00001-of-00001.safetensors")
+    assert {value.dtype for value in state.values()} == {torch.float16}
+
+
 def seen(**other):
     same = {"pixels": torch.zeros(1, 3, 2, 2), "ids": [0, -1, 3], "text": "a",
             "logits": torch.tensor([1.0, 2.0, 3.0])}  # fmt: skip
@@ -491,9 +508,9 @@ def seen(**other):
         ({"logits": torch.tensor([1.0, 7.0, 3.0, 9.0]), "added": (1, 3)}, []),
     ],
 )
-def test_what_differs_is_told_by_name_and_words_alone_are_no_failure(other, said):
+def test_what_differs_is_told_by_name_and_words_alone_are_no_failure(recipe, other, said):
     pairs = [("a.png", "What?")]
-    result = check_merged.compared(pairs, [seen()], [seen(**other)], dtype="float32")
+    result = check_merged.compared(pairs, [seen()], [seen(**other)], recipe)
     found = check_merged.problems(result)
     assert len(found) == len(said)
     assert all(word in text for word, text in zip(said, found, strict=True))
