@@ -64,6 +64,12 @@ def test_the_list_comes_at_once() -> None:
         (("models", "--vision", "hub:a/b"), "huggingface:OWNER/NAME"),
         (("train", "--projector", "modelscope:a/b"), "a file that is there"),
         (("models", "--llm", "configs"), "config.json"),
+        (("verify", "nosuch"), "invoke runs"),
+        (("verify", "--run", "nosuch"), "invoke runs"),
+        (("reproduce", "nosuch"), "invoke runs"),
+        (("reproduce", "README.md"), "run.schema.json"),
+        (("expect",), "invoke runs"),
+        (("diff", "one", "other"), "invoke runs"),
     ],
 )
 def test_a_mistake_is_answered_with_a_remedy(

@@ -39,6 +39,8 @@ class Kit:
 
     root: Path
     more: dict[str, str] = field(default_factory=dict)
+    clone: Path = KIT
+    """Where ``invoke`` is called."""
 
     def env(self) -> dict[str, str]:
         return {
@@ -48,12 +50,13 @@ class Kit:
             ),
             "INVOKE_LLAVAKIT_WORKSPACE": str(self.root),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(self.clone / "src"),
             **self.more,
         }
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [INVOKE, *words], cwd=KIT, env={**self.env(), **env},
+            [INVOKE, *words], cwd=self.clone, env={**self.env(), **env},
             capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
 
@@ -65,7 +68,7 @@ class Kit:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [INVOKE, *words], cwd=KIT, env=self.env(), text=True,
+            [INVOKE, *words], cwd=self.clone, env=self.env(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
