@@ -82,7 +82,8 @@ def make(job: Job) -> None:
             done = sum(map(len, seen))
             job.events.emit("progress", done=done, total=total, unit="questions")
         forget()
-    result = compared(pairs, *seen, recipe)
+    ours, theirs = seen
+    result = compared(pairs, ours, theirs, recipe)
     wrong = problems(result)
     if wrong:
         write_json(args.out, result)  # to look at, and without a lock: it is no result
