@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from llavakit.locks import StepLock
+from llavakit.steps.xtuner_patches import NOT_AHEAD
 
 
 def test_training_teaches_what_the_picture_decides(chain):
@@ -65,6 +66,10 @@ def test_the_history_and_the_events_tell_every_iteration(chain):
     assert history[0]["loss"] > 3 > 0.05 > history[-1]["loss"]
     kinds = [event["kind"] for event in chain.events() if event["step"] == "train"]
     assert (kinds[0], kinds[-1]) == ("started", "finished")
+
+
+def test_the_adapters_were_drawn_ahead(chain):
+    assert NOT_AHEAD not in (chain.root / "runs/r/logs/train.log").read_text()
 
 
 def test_the_train_lock_names_the_final_checkpoint(chain):

@@ -16,6 +16,7 @@ import torch
 from llavakit import recipe
 from llavakit.steps import checkpoints, room, weights
 from llavakit.steps.plan import Plan
+from llavakit.steps.xtuner_patches import NOT_AHEAD
 
 ZERO2 = "train.deepspeed=zero2"
 SHORT = (
@@ -149,6 +150,7 @@ def test_short_epochs_warm_up_and_xtuner_looks_at_its_answers(short):
     assert rates[-1] < rates[5]
     said = list(folder_of(short).glob("*/vis_data/eval_outputs_iter_*.txt"))
     assert said
+    assert NOT_AHEAD not in (short.root / "runs/r/logs/train.log").read_text()
 
 
 def test_a_checkpoint_takes_the_room_that_was_told(killed):

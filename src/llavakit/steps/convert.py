@@ -17,7 +17,7 @@ from llavakit.locks import StepLock, file_sha256, write_json
 from llavakit.steps import adapters, common, outputs, weights
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_gpu, prepare
-from llavakit.steps.train import CONFIG, argv_of
+from llavakit.steps.trainer import CONFIG, argv_of
 
 
 def make(job: Job) -> None:

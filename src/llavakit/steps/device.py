@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
+
+ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+"""torch reads it once, when it first uses a GPU. In segments that grow, sizes that change from
+sample to sample leave fewer holes, and what is free can be given back: DeepSpeed's run, resumed,
+peaked at 45,996 MiB instead of 46,431 (on an H100).
+"""
 
 
 def has_gpu() -> bool:
@@ -23,23 +28,11 @@ def has_bf16() -> bool:
 
 def prepare() -> None:
     """What every process that computes does first, before XTuner or mmengine is imported."""
+    os.environ.setdefault(ALLOCATOR, "expandable_segments:True")
     if has_gpu():
         import_deepspeed()
     else:
         use_one_thread()
-
-
-def release_cache() -> None:
-    """Give memory of the GPU back that torch holds without need.
-
-    After a resume these are the moments that DeepSpeed made before it read others: without this a
-    resumed run peaked 2.7 GB above one that was never stopped (on an H100).
-    """
-    import torch
-
-    if has_gpu():
-        gc.collect()
-        torch.cuda.empty_cache()
 
 
 def import_deepspeed() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from llavakit.events import EventWriter
 from llavakit.locks import write_atomic, write_json
-from llavakit.steps.device import release_cache
 
 LINES = "history.jsonl"
 FINAL = "history.json"
@@ -69,7 +68,6 @@ def make_hook(history: History, events: EventWriter, total: int) -> Any:
         priority = "HIGHEST"
 
         def before_train(self, runner: Any) -> None:
-            release_cache()
             dataset = runner.train_dataloader.dataset
             cut = sum(len(ids) >= dataset_limit(runner) for ids in dataset.text_data["input_ids"])
             if cut:

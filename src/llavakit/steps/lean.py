@@ -27,6 +27,25 @@ def tighten(model: Any, expand: Any = None) -> int:
     return len(layers)
 
 
+def hook(*, expand: bool) -> Any:
+    """A mmengine hook that tightens the model before XTuner first looks at its answers.
+
+    For models of one number format: PEFT's own forward converts between two, this one does not.
+    """
+    from mmengine.hooks import Hook
+    from mmengine.model import is_model_wrapper
+
+    class Tightener(Hook):  # type: ignore[misc]
+        priority = "HIGHEST"
+
+        def before_train(self, runner: Any) -> None:
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            dtype = model.llm.get_input_embeddings().weight.dtype
+            tighten(model, dtype if expand else None)
+
+    return Tightener()
+
+
 def _frozen(base: Any, expand: Any) -> Callable[[Any], Any]:
     """The frozen layer below an adapter as a function of its input."""
     from torch.nn.functional import linear

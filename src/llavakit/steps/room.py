@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llavakit.errors import WorkspaceError
 from llavakit.recipe import Recipe
-from llavakit.steps import checkpoints, weights
+from llavakit.steps import adapted, checkpoints, weights
 from llavakit.steps.plan import Plan
 
 FP32 = 4
@@ -20,7 +19,6 @@ ADAMW_8BIT = 2.1
 SPARE_BYTES = 16 << 20
 """For the logs, the history and mmengine's counters."""
 GIB = 1 << 30
-HEADS = ("lm_head", "output_layer")
 
 
 @dataclass(frozen=True)
@@ -67,34 +65,10 @@ def gib(count: int) -> str:
 
 
 def trainable(recipe: Recipe, models: Path) -> int:
-    """How many numbers XTuner trains: both adapters and the projector.
-
-    The two models are built on torch's meta device, which holds no numbers. Raises WeightsError.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel
-
-    plain: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    llm = AutoConfig.from_pretrained(models / weights.LLM, **plain)
-    vision = CLIPVisionConfig.from_pretrained(models / weights.VISION, local_files_only=True)
-    with torch.device("meta"):
-        towers = (
-            (AutoModelForCausalLM.from_config(llm, trust_remote_code=False), recipe.train.llm_lora),
-            (CLIPVisionModel(vision), recipe.train.vision_lora),
-        )
-    projector = sum(value.numel() for value in weights.projector_state(models).values())
-    return int(projector + sum(lora.rank * _widths(model) for model, lora in towers))
-
-
-def _widths(model: Any) -> int:
-    """In and out of every layer that gets an adapter, together: XTuner adapts all linear ones
-    but the head.
-    """
-    import torch
-
-    widths = (
-        module.in_features + module.out_features
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] not in HEADS
+    """How many numbers XTuner trains: both adapters and the projector. Raises WeightsError."""
+    towers = (
+        (adapted.llm(models), recipe.train.llm_lora.rank),
+        (adapted.vision(models), recipe.train.vision_lora.rank),
     )
-    return sum(widths)
+    projector = sum(value.numel() for value in weights.projector_state(models).values())
+    return int(projector + sum(rank * sum(map(sum, layers)) for layers, rank in towers))

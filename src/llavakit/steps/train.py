@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from llavakit.errors import StepError
 from llavakit.locks import StepLock, file_sha256, write_atomic, write_json
-from llavakit.steps import checkpoints, common, machine, outputs, plan, profile, room, weights
+from llavakit.steps import (
+    ahead,
+    checkpoints,
+    common,
+    machine,
+    outputs,
+    plan,
+    room,
+    trainer,
+    weights,
+)
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_bf16, has_gpu, prepare
 from llavakit.steps.history import History, make_hook
 from llavakit.steps.plan import Machine, Plan
+from llavakit.steps.trainer import CONFIG, DEEPSPEED
 
-CONFIG = "config.py"
-DEEPSPEED = "deepspeed.json"
 BEGUN = "begun.json"
 """Which key the files in the folder belong to, from the first moment on."""
 
@@ -37,7 +44,6 @@ def make(job: Job) -> None:
     folder = job.run / "train"
     _begin(folder, job.key)
     weights.read_ahead(job.args.weights)
-    profile.before_cuda(job.recipe.train.memory)
     prepare()
     job.events.emit("machine", **machine.describe())
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
@@ -61,10 +67,13 @@ def make(job: Job) -> None:
 
 def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
     start = _resume_point(folder, history, job)
+    draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
     if not job.args.unsaved:
         _check_room(folder, planned, job)
     if start is None or start.iteration < planned.iterations:
-        _run_xtuner(folder, planned, start, history, job)
+        hook = make_hook(history, job.events, planned.iterations)
+        job.events.emit("note", text="loading XTuner")
+        trainer.run(folder, planned, start, hook, draws)
     last = folder / f"iter_{planned.iterations}.pth"
     missing = history.missing(planned.iterations)
     if not checkpoints.is_whole(last):
@@ -125,38 +134,6 @@ def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Check
     return start
 
 
-def _run_xtuner(
-    folder: Path,
-    planned: Plan,
-    start: checkpoints.Checkpoint | None,
-    history: History,
-    job: Job,
-) -> None:
-    """XTuner's trainer in this process: no second start-up, and a failure is an exception."""
-    job.events.emit("note", text="loading XTuner")
-    from xtuner.tools import train
-
-    from llavakit.steps import xtuner_patches
-
-    xtuner_patches.never_run_foreign_code()
-    xtuner_patches.map_in_this_process()
-    xtuner_patches.keep_rendered_config()
-    xtuner_patches.load_projector_safely()
-    xtuner_patches.register_hook(make_hook(history, job.events, planned.iterations))
-    if planned.memory:
-        profile.apply(planned.memory)
-    argv = ["train", (folder / CONFIG).as_posix(), "--work-dir", folder.as_posix()]
-    if start:
-        argv += ["--resume", start.path.as_posix()]
-    if planned.deepspeed:
-        argv += ["--deepspeed", (folder / DEEPSPEED).as_posix()]
-        _single_process_group()
-        if not has_gpu():
-            xtuner_patches.run_deepspeed_without_gpu()
-    with argv_of(argv):
-        train.main()
-
-
 def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
     """Keep what convert needs, and lock it; killed in here, the next call does it again."""
     for item in checkpoints.found(folder):
@@ -176,34 +153,6 @@ def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
         final_loss=history.rows()[-1]["loss"],
         checkpoint=trained.name,
     )
-
-
-def _single_process_group() -> None:
-    """What torchrun would set. Without it DeepSpeed asks MPI and then ``hostname -I``, which has
-    no answer in a container without a network.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    values = {
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-        "WORLD_SIZE": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    for name, value in values.items():
-        os.environ.setdefault(name, value)
-
-
-@contextmanager
-def argv_of(argv: list[str]) -> Iterator[None]:
-    """XTuner's tools read ``sys.argv``."""
-    before, sys.argv = sys.argv, argv
-    try:
-        yield
-    finally:
-        sys.argv = before
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

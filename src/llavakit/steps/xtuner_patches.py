@@ -7,11 +7,16 @@ trained: the same config gives the same weights under plain ``xtuner train``.
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 from typing import Any
 
 from llavakit.errors import WeightsError
 from llavakit.steps import weights
+from llavakit.steps.ahead import Draws
+
+NOT_AHEAD = "llavakit: what was drawn ahead does not fit; PEFT draws"
+"""In the log of a training whose start took longer than it needed."""
 
 
 def map_in_this_process() -> None:
@@ -61,6 +66,23 @@ def _prepare_for_lora(model: Any, use_gradient_checkpointing: bool = True) -> An
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable()
     return model
+
+
+def begin_adapters_with(draws: Draws) -> None:
+    """The language model's adapters begin with numbers that were drawn ahead, if they fit."""
+    import xtuner.model.llava as module
+
+    make = module.get_peft_model
+
+    def adapt(model: Any, *args: Any, **kwargs: Any) -> Any:
+        module.get_peft_model = make  # the vision tower's are few
+        if not draws.fits(model):
+            sys.stdout.write(f"{NOT_AHEAD}\n")
+            return make(model, *args, **kwargs)
+        with draws.given():
+            return make(model, *args, **kwargs)
+
+    module.get_peft_model = adapt
 
 
 def run_deepspeed_without_gpu() -> None:

@@ -1,0 +1,135 @@
+"""The adapters' first numbers, drawn by a thread while libraries and weights are loaded.
+
+PEFT draws them one after the other, three times as many as it keeps: of the tutorial's start that
+was 16 s of 61 (on an H100's host). Here they come from a generator of the same seed in the same
+order, so that the weights are the same bits; and where anything is not as it was foreseen, PEFT
+draws them itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llavakit.recipe import Recipe
+from llavakit.steps import adapted, weights
+from llavakit.steps.adapted import Layer
+
+SLOPE = math.sqrt(5)
+"""torch's and PEFT's argument for what a linear layer begins with."""
+
+
+def draw(recipe: Recipe, models: Path, depth: int) -> Draws:
+    """Begin to draw for ``recipe``; ``depth`` is the projector's number of layers."""
+    sizes = weights.sizes(models)
+    widths = [sizes.vision, *[sizes.llm] * depth]
+    projector = [Layer(*pair) for pair in itertools.pairwise(widths)]
+    rank = recipe.train.llm_lora.rank
+    return Draws(recipe.seed, sizes.vision, projector, adapted.llm(models), rank)
+
+
+class Draws:
+    """Begins to draw at once.
+
+    Before the adapters XTuner draws the vision tower's class embedding, of ``width`` numbers, and
+    the projector's layers with their biases; what is loaded then takes their places.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        width: int,
+        projector: Sequence[Layer],
+        layers: Sequence[Layer],
+        rank: int,
+    ) -> None:
+        import torch
+
+        self._layers, self._rank = list(layers), rank
+        self._width, self._projector = width, list(projector)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._drawn: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        threading.Thread(target=self._draw, daemon=True).start()
+
+    def stop(self) -> None:
+        """Draw no more, and keep nothing."""
+        self._stopped.set()
+        self._drawn = queue.SimpleQueue()
+
+    def fits(self, model: Any) -> bool:
+        """Whether torch's generator stands where these begin, and ``model`` has these layers."""
+        import torch
+
+        begin = self._drawn.get()
+        found = adapted.layers(model) == self._layers and torch.equal(begin, torch.get_rng_state())
+        if not found:
+            self.stop()
+        return found
+
+    @contextmanager
+    def given(self) -> Iterator[None]:
+        """Within, each new adapter gets the next numbers; torch's generator goes on after them."""
+        import torch
+
+        draw, calls = torch.nn.init.kaiming_uniform_, self._calls()
+        torch.nn.init.kaiming_uniform_ = lambda tensor, *args, **kwargs: next(calls)(tensor)
+        try:
+            yield
+        finally:
+            torch.nn.init.kaiming_uniform_ = draw
+        torch.set_rng_state(self._drawn.get())
+
+    def _calls(self) -> Iterator[Any]:
+        """What to do with each tensor that PEFT would fill: both matrices of a new adapter, which
+        torch fills first, and then the first of them again.
+        """
+        for _ in self._layers:
+            yield _leave
+            yield _leave
+            yield self._give
+
+    def _give(self, tensor: Any) -> Any:
+        tensor.data = self._drawn.get().view_as(tensor)
+        return tensor
+
+    def _draw(self) -> None:
+        import torch
+
+        drawn = self._drawn
+        torch.randn(self._width, generator=self._generator)
+        for layer in self._projector:
+            self._uniform(layer.inputs * layer.outputs, 1.0)
+            self._uniform(layer.outputs, 1.0)
+        drawn.put(self._generator.get_state())
+        for layer in self._layers:
+            if self._stopped.is_set():
+                return
+            first, second = self._rank * layer.inputs, self._rank * layer.outputs
+            self._uniform(first, 1.0)
+            self._uniform(second, 1.0)
+            drawn.put(self._uniform(first, _bound(layer.inputs)))
+        drawn.put(self._generator.get_state())
+
+    def _uniform(self, count: int, bound: float) -> Any:
+        import torch
+
+        return torch.empty(count).uniform_(-bound, bound, generator=self._generator)
+
+
+def _leave(tensor: Any) -> Any:
+    return tensor
+
+
+def _bound(inputs: int) -> float:
+    """As torch's kaiming_uniform_ computes it."""
+    import torch
+
+    gain = float(torch.nn.init.calculate_gain("leaky_relu", SLOPE))
+    return math.sqrt(3.0) * (gain / math.sqrt(inputs))
