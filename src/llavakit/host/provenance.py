@@ -24,6 +24,8 @@ from llavakit.host.settings import KIT
 from llavakit.locks import digest, file_sha256
 
 GIT_SECONDS = 20
+CODE = ("src", "configs", "docker", "tasks.py", "invoke.yaml")
+"""Where a new file is a change of the kit; elsewhere it may be somebody's 16 GB of weights."""
 
 
 def kit() -> dict[str, Any]:
@@ -31,7 +33,7 @@ def kit() -> dict[str, Any]:
     commit = environment.commit()
     known = re.fullmatch(r"([0-9a-f]{40})(-dirty)?", commit)
     try:
-        new = _git("ls-files", "--others", "--exclude-standard", "-z").decode().split("\0")
+        new = _git("ls-files", "--others", "--exclude-standard", "-z", *CODE).decode().split("\0")
         files = {name: file_sha256(KIT / name) for name in sorted(filter(None, new))}
         dirty = bool(known and known[2]) or bool(files)
         changes = _git("diff", "--binary", "HEAD") if dirty else b""
