@@ -25,7 +25,9 @@ def llama() -> Any:
     return LlamaForCausalLM(LlamaConfig(**sizes, **heads))
 
 
-def drawn(seed: int, draws: ahead.Draws | None, before: int = 0) -> dict[str, Any]:
+def drawn(
+    seed: int, draws: ahead.Draws | None, before: int = 0, *, loader: bool = False
+) -> dict[str, Any]:
     """The adapters as XTuner's model makes them, and the generator after that."""
     import xtuner.model.llava as module
     from peft import LoraConfig
@@ -33,6 +35,8 @@ def drawn(seed: int, draws: ahead.Draws | None, before: int = 0) -> dict[str, An
 
     model = llama()
     torch.manual_seed(seed)
+    if loader:
+        iter(torch.utils.data.DataLoader([1, 2]))
     torch.randn(WIDTH)
     for layer in PROJECTOR:
         torch.nn.Linear(*layer)
@@ -53,14 +57,20 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def draws_for(model: Any, seed: int, layers: list[Layer] | None = None) -> ahead.Draws:
-    return ahead.Draws(seed, WIDTH, PROJECTOR, layers or adapted.layers(model), RANK)
+def draws_for(
+    model: Any, seed: int, layers: list[Layer] | None = None, *, loader: bool = False
+) -> ahead.Draws:
+    layers = layers or adapted.layers(model)
+    return ahead.Draws(seed, WIDTH, PROJECTOR, layers, RANK, loader=loader)
 
 
-def test_the_adapters_are_the_same_bits_and_the_generator_goes_on_alike() -> None:
-    draws = draws_for(llama(), 3)
-    taken = drawn(3, draws)
-    assert same(taken, drawn(3, None))
+@pytest.mark.parametrize("loader", [False, True])
+def test_the_adapters_are_the_same_bits_and_the_generator_goes_on_alike(
+    loader: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = drawn(3, draws_for(llama(), 3, loader=loader), loader=loader)
+    assert xtuner_patches.NOT_AHEAD not in capsys.readouterr().out
+    assert same(taken, drawn(3, None, loader=loader))
     assert len(taken) == 2 * 2 * 7 + 1
 
 
@@ -70,10 +80,11 @@ def test_the_adapters_are_the_same_bits_and_the_generator_goes_on_alike() -> Non
     ids=["another seed", "something else was drawn", "another model"],
 )
 def test_where_it_was_foreseen_wrongly_peft_draws(
-    seed: int, before: int, layers: list[Layer] | None
+    seed: int, before: int, layers: list[Layer] | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draws = draws_for(llama(), 3, layers)
     assert same(drawn(seed, draws, before), drawn(seed, None, before))
+    assert xtuner_patches.NOT_AHEAD in capsys.readouterr().out
 
 
 def test_torch_s_function_is_put_back() -> None:

@@ -26,19 +26,24 @@ SLOPE = math.sqrt(5)
 
 
 def draw(recipe: Recipe, models: Path, depth: int) -> Draws:
-    """Begin to draw for ``recipe``; ``depth`` is the projector's number of layers."""
+    """Begin to draw for ``recipe``; ``depth`` is the projector's number of layers.
+
+    mmengine's runner for DeepSpeed begins to go through the data before it makes the model.
+    """
     sizes = weights.sizes(models)
     widths = [sizes.vision, *[sizes.llm] * depth]
     projector = [Layer(*pair) for pair in itertools.pairwise(widths)]
     rank = recipe.train.llm_lora.rank
-    return Draws(recipe.seed, sizes.vision, projector, adapted.llm(models), rank)
+    loader = recipe.train.deepspeed != "none"
+    return Draws(recipe.seed, sizes.vision, projector, adapted.llm(models), rank, loader=loader)
 
 
 class Draws:
     """Begins to draw at once.
 
     Before the adapters XTuner draws the vision tower's class embedding, of ``width`` numbers, and
-    the projector's layers with their biases; what is loaded then takes their places.
+    the projector's layers with their biases; what is loaded then takes their places. With
+    ``loader`` a data loader has drawn its seed before all of it.
     """
 
     def __init__(
@@ -48,11 +53,13 @@ class Draws:
         projector: Sequence[Layer],
         layers: Sequence[Layer],
         rank: int,
+        *,
+        loader: bool = False,
     ) -> None:
         import torch
 
         self._layers, self._rank = list(layers), rank
-        self._width, self._projector = width, list(projector)
+        self._width, self._projector, self._loader = width, list(projector), loader
         self._generator = torch.Generator().manual_seed(seed)
         self._drawn: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -103,6 +110,8 @@ class Draws:
         import torch
 
         drawn = self._drawn
+        if self._loader:
+            torch.empty((), dtype=torch.int64).random_(generator=self._generator)
         torch.randn(self._width, generator=self._generator)
         for layer in self._projector:
             self._uniform(layer.inputs * layer.outputs, 1.0)
