@@ -85,11 +85,17 @@ def test_a_measurement_leaves_its_log_and_nothing_else(ready, measured):
     assert told == [*range(1, WANTED + 1)] * 2
 
 
-def test_plain_is_plain(measured):
-    """XTuner's own script on a config that needs no kit."""
-    argv = measured["plain"]["argv"]
-    assert argv[1] == "llavakit.steps.bench.plain"
-    assert "--deepspeed" not in argv
+def test_plain_is_what_is_typed(measured):
+    """XTuner's own command, on a config that needs no kit."""
+    scratch = "runs/r/.plain.partial"
+    typed = ["xtuner", "train", f"{scratch}/config.py", "--work-dir", f"{scratch}/work"]
+    assert measured["plain"]["argv"] == typed
+
+
+def test_plain_counts_both_of_its_processes(measured):
+    """`xtuner` waits with what it has imported while the script trains."""
+    plain, kit = (measured[kind]["peaks"]["memory_mib"] for kind in ("plain", "kit"))
+    assert plain > kit + 20
 
 
 def test_the_last_iteration_is_never_reached(ready):
@@ -115,9 +121,11 @@ def torn(ready):
     subprocess.run(["rm", "-rf", data], check=True)
 
 
-def test_a_child_that_fails_is_a_result_with_its_reason(ready, torn):
-    ready.must("bench", *arguments("kit", label="fails", data=torn))
-    seen = ready.json("runs/r/fails.json")
+@pytest.mark.parametrize("kind", ["plain", "kit"])
+def test_a_child_that_fails_is_a_result_with_its_reason(ready, torn, kind):
+    """Also of `xtuner train`, which exits 0."""
+    ready.must("bench", *arguments(kind, label=f"{kind}-fails", data=torn))
+    seen = ready.json(f"runs/r/{kind}-fails.json")
     assert seen["state"] == "failed"
     assert "FileNotFoundError" in seen["reason"]
     assert "No such file" in seen["reason"]
@@ -150,21 +158,25 @@ def until(what, seconds=60):
     return found
 
 
+@pytest.mark.parametrize("kind", ["plain", "kit"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_a_step_that_is_stopped_takes_its_child_with_it(ready, number, status):
+def test_a_step_that_is_stopped_takes_its_child_with_it(ready, kind, number, status):
     """By SIGTERM it leaves what it saw; whatever ends it, nothing goes on training."""
-    label = f"stopped-{number}"
-    arguments_ = arguments("kit", label=label, iterations=70)
+    label = f"{kind}-stopped-{number}"
+    arguments_ = arguments(kind, label=label, iterations=70)
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     log = ready.root / ready.run / "logs" / f"{label}.log"
     with ready.start("bench", *arguments_, **pipes) as step:
-        until(lambda: log.exists() and "Iter(train)" in log.read_text())
+        if kind == "plain":  # `xtuner` and what it starts
+            until(lambda: sum("xtuner" in each for each in alive(ready.root)) == 2)
+        else:
+            until(lambda: log.exists() and "Iter(train)" in log.read_text())
         step.send_signal(number)
         assert step.wait(30) == status
     until(lambda: not alive(ready.root), 10)
     if number == signal.SIGTERM:
         seen = ready.json(f"runs/r/{label}.json")
         assert seen["state"] == "interrupted"
-        assert seen["losses"]
-        assert seen["peaks"]["memory_mib"] > 100
+        assert bool(seen["losses"]) is (kind == "kit")
+        assert seen["peaks"]["memory_mib"] > 20
         assert_nothing_is_left(ready)

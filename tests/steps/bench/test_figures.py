@@ -61,7 +61,8 @@ WIRE = WeightsError("code", file="models/m/llm/x.py")
     (["RuntimeError: one", WIRE.to_wire()], 1, WIRE.what()),
     (["loading"], -9, "out of memory"),
     (["loading"], -11, "ended by signal 11"),
-    (["loading"], 0, "ended with status 0: loading"),
+    (["loading"], 1, "ended with status 1: loading"),
+    (["loading"], 0, "ended with status 0: loading; the host"),
     ([], None, "ended with status None"),
 ])  # fmt: skip
 def test_why_a_child_ended(tail, status, said):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from llavakit.steps.bench.gauges import memory_mib
-from llavakit.steps.bench.group import Group, SilentError
+from llavakit.steps.bench.group import KEEPER, Group, SilentError
 
 STUBBORN = """
 import os, signal, time
@@ -67,6 +69,51 @@ def test_who_ends_at_sigterm_is_not_waited_for(start):
     began = time.monotonic()
     group.stop()
     assert time.monotonic() - began < 2
+
+
+HELD = """
+import os, signal, sys, time
+from pathlib import Path
+from llavakit.steps.bench.group import Group
+group = Group([sys.executable, "-c", sys.argv[1]], dict(os.environ), Path(sys.argv[2]))
+next(group.lines(20))
+print(*group.processes(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_all_of_it_ends_with_who_holds_it(tmp_path):
+    """By SIGKILL too; who sees to that ends with it."""
+    words = [sys.executable, "-c", HELD, STUBBORN, str(tmp_path / "log")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -9, done.stderr
+    group, other = done.stdout.split()
+    ends = time.monotonic() + 10
+    while any(map(running, (group, other))):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert keepers(group) == []
+
+
+def running(process):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def keepers(group):
+    words = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline")
+             if running(path.parent.name)]  # fmt: skip
+    return [each for each in words if KEEPER.encode() in each and group.encode() in each]
+
+
+def test_nobody_keeps_a_group_that_was_stopped(start):
+    group = start("print(1)")
+    list(group.lines(20))
+    assert len(keepers(str(group.id))) == 1
+    group.stop()
+    assert keepers(str(group.id)) == []
 
 
 def test_a_child_that_says_nothing_is_given_up(start):

@@ -89,7 +89,8 @@ def _measure(job: Job, scratch: Path, seen: Seen) -> None:
     seen.facts["no_gpu_figures"] = lacking
     one = child.prepare(job, scratch)
     wanted = min(job.args.iterations, one.iterations - 1)
-    seen.facts.update(argv=list(one.argv[1:]), planned=one.iterations, wanted=wanted)
+    argv = [Path(one.argv[0]).name, *one.argv[1:]]
+    seen.facts.update(argv=argv, planned=one.iterations, wanted=wanted)
     for note in one.notes:
         job.events.emit("note", text=note)
     if wanted < job.args.iterations:

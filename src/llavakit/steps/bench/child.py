@@ -33,10 +33,9 @@ def prepare(job: Job, scratch: Path) -> Child:
     """Render what the child reads into ``scratch``. Raises what planning raises."""
     planned = _render(job, scratch)
     make = _plain if job.args.kind == "plain" else _kit
-    env = {**os.environ, "HF_DATASETS_CACHE": str((scratch / "datasets").absolute())}
-    argv, more = make(job, scratch)
-    words = (sys.executable, "-m", *argv)
-    return Child(words, env | more, planned["iterations"], tuple(planned["notes"]))
+    argv, env = make(job, scratch)
+    env["HF_DATASETS_CACHE"] = str((scratch / "datasets").absolute())
+    return Child(tuple(argv), env, planned["iterations"], tuple(planned["notes"]))
 
 
 def _render(job: Job, scratch: Path) -> dict[str, Any]:
@@ -60,18 +59,29 @@ def _render(job: Job, scratch: Path) -> dict[str, Any]:
 
 
 def _kit(job: Job, scratch: Path) -> tuple[list[str], dict[str, str]]:
-    words = ["llavakit.steps.train", "--recipe", (scratch / render.RECIPE).as_posix()]
+    words = [sys.executable, "-m", "llavakit.steps.train"]
+    words += ["--recipe", (scratch / render.RECIPE).as_posix()]
     words += ["--run", scratch.as_posix(), "--key", job.key, "--unsaved"]
     words += ["--weights", job.args.weights.as_posix(), "--data", job.args.data.as_posix()]
-    return words, {}
+    return words, dict(os.environ)
 
 
 def _plain(job: Job, scratch: Path) -> tuple[list[str], dict[str, str]]:
-    words = ["llavakit.steps.bench.plain", (scratch / render.CONFIG).as_posix()]
+    """What a user of the tutorial types, in an environment that is activated.
+
+    ``xtuner`` starts ``python`` from PATH with its script. The kit's code is on no path of theirs.
+    """
+    words = ["xtuner", "train", (scratch / render.CONFIG).as_posix()]
     words += ["--work-dir", (scratch / "work").as_posix()]
-    if not (scratch / render.DEEPSPEED).exists():
-        return words, {}
-    return [*words, "--deepspeed", (scratch / render.DEEPSPEED).as_posix()], _as_torchrun()
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    paths = (str(Path(sys.executable).parent), env.get("PATH", os.defpath))
+    env["PATH"] = os.pathsep.join(paths)
+    if (scratch / render.TOOLKIT).exists():
+        env["CUDA_HOME"] = str((scratch / render.TOOLKIT).absolute())
+    if (scratch / render.DEEPSPEED).exists():
+        words += ["--deepspeed", (scratch / render.DEEPSPEED).as_posix()]
+        env |= _as_torchrun()
+    return words, env
 
 
 def _as_torchrun() -> dict[str, str]:

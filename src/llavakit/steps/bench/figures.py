@@ -15,6 +15,7 @@ from llavakit import errors
 FROM = 6
 """The first iterations warm up: allocator, kernels, caches."""
 TAIL = 30
+NO_MEMORY = "the host, or the container's limit, may have been out of memory"
 _LINE = re.compile(r"Iter\(train\) \[\s*(\d+)/(\d+)\]")
 _LOSS = re.compile(r"\bloss: (\S+)")
 _ALLOCATED = re.compile(r"\bmemory: (\d+)")
@@ -84,7 +85,8 @@ def why(tail: Sequence[str], status: int | None) -> str:
         if said := _ERROR.match(line.strip()):
             return said[0][:600]
     if status is not None and status < 0:
-        more = "; the host, or the container's limit, may have been out of memory"
-        return f"ended by signal {-status}" + (more if status == -9 else "")
+        return f"ended by signal {-status}" + (f"; {NO_MEMORY}" if status == -9 else "")
     last = next((line.strip() for line in reversed(tail) if line.strip()), "")
-    return f"ended with status {status}" + (f": {last[:300]}" if last else "")
+    how = f"ended with status {status}" + (f": {last[:300]}" if last else "")
+    # `xtuner train` ends with 0 whatever ended its training, a SIGKILL too.
+    return f"{how}; {NO_MEMORY}" if status == 0 else how

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 POLL_SECONDS = 0.2
@@ -18,7 +17,8 @@ GRACE_SECONDS = 3.0
 DEATH_SECONDS = 30.0
 """A process that was killed while its GPU works ends when that does."""
 LONGEST_LINE = 1 << 20
-PR_SET_PDEATHSIG = 1
+KEEPER = 'read -r _; kill -s KILL -- "-$0"'
+"""A shell's: its input ends with the process that holds the other end, however that ends."""
 
 
 class SilentError(Exception):
@@ -28,20 +28,28 @@ class SilentError(Exception):
 class Group:
     """A child in a process group of its own; ``log`` gets its output and errors.
 
-    It ends with this process, however that ends; what it started ends in :meth:`stop`. A process
-    that leaves the group is not seen.
+    All of it ends in :meth:`stop`, and with this process, however that ends. A process that leaves
+    the group is not seen.
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        die_with_parent = _death_signal()
         self._log = log.open("ab")
         self.started = time.monotonic()
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
+                stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         except BaseException:
+            self._log.close()
+            raise
+        try:
+            self._keeper = subprocess.Popen(
+                ["sh", "-c", KEEPER, str(self.id)], stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        except BaseException:
+            self._signal(signal.SIGKILL)
             self._log.close()
             raise
 
@@ -88,6 +96,8 @@ class Group:
                 self._signal(number)
             while self.processes() and time.monotonic() < deadline:
                 time.sleep(0.02)
+        self._keeper.kill()
+        self._keeper.communicate()
         if self._process.stdout:
             self._process.stdout.close()
         self._log.close()
@@ -124,9 +134,3 @@ def _group(process: Path) -> int | None:
     except (OSError, ValueError):  # it ended this moment
         return None
     return None if state in "ZX" else int(group)
-
-
-def _death_signal() -> Callable[[], object]:
-    """What a child does before it begins: ask Linux for a SIGKILL when its parent ends."""
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

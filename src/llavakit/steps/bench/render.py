@@ -15,10 +15,12 @@ from llavakit import recipe as recipes
 from llavakit.locks import write_atomic, write_json
 from llavakit.recipe import Recipe
 from llavakit.steps import common, device, plan
+from llavakit.steps.bench import toolkit
 from llavakit.training import Checkpoints
 
 CONFIG, DEEPSPEED, PLANNED = "config.py", "deepspeed.json", "planned.json"
 RECIPE = "recipe.json"
+TOOLKIT = "cuda"
 NEVER = 10**9
 
 
@@ -37,7 +39,10 @@ def plain(recipe: Recipe) -> Recipe:
 
 
 def render(recipe: Recipe, args: argparse.Namespace) -> None:
-    """Write the recipe, XTuner's config, DeepSpeed's, and how many iterations are planned."""
+    """Write the recipe, XTuner's config, DeepSpeed's, and how many iterations are planned.
+
+    For plain XTuner on a GPU also what it needs of a CUDA toolkit.
+    """
     machine = plan.Machine(device.has_gpu(), 1, device.has_bf16())
     recipe = measurable(plain(recipe) if args.kind == "plain" else recipe)
     planned = plan.make(recipe, args.weights, args.data, machine)
@@ -45,6 +50,8 @@ def render(recipe: Recipe, args: argparse.Namespace) -> None:
     write_atomic(args.out / CONFIG, plan.render(planned))
     if planned.deepspeed:
         write_json(args.out / DEEPSPEED, planned.deepspeed)
+    if args.kind == "plain" and machine.gpu:
+        toolkit.stand_in(args.out / TOOLKIT)
     write_json(args.out / PLANNED, {"iterations": planned.iterations, "notes": planned.notes})
 
 
