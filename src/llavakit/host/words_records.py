@@ -59,6 +59,7 @@ TABLE: dict[str, Words] = {
     "pin.python": Words("Python", "Python 版本"),
     "pin.recipe": Words("recipe", "配方"),
     "pin.image": Words("image", "镜像"),
+    "pin.source": Words("the kit's own pictures", "自带图片"),
     "pin.record": Words("record and results", "记录与结果"),
     "pin.done": Words(
         "{ok} pins hold; not here any more: {missing}", "{ok} 项锁定正常;已不在本机:{missing}"
