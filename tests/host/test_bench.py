@@ -157,7 +157,18 @@ def test_the_markdown_says_the_same(make: Make, tmp_path: Path) -> None:
     assert "NVIDIA H100, driver 580.1" in text
     assert "| plain XTuner | 40.0 | 0.800 (0.700, 1.000) | 43000 | 12000 | 0 | reference |" in text
     assert "| tiny | 10.0 [0.25 x] | 0.800 (0.700, 1.000) [1.00 x] |" in text
-    assert "| tiny | 12.5 | 9.0 | 0.25 |" in text
+    assert "| loss at iteration | 1 | 2 | furthest from plain | on average |" in text
+    assert "| plain XTuner | 12.5000 | 9.2500 |  |  |" in text
+    assert "| tiny | 12.5000 | 9.0000 | 0.2500 | 0.1250 |" in text
+    assert "what they pin" in text
+
+
+def test_without_plain_xtuner_no_loss_is_far_from_it(make: Make, tmp_path: Path) -> None:
+    run, _, _ = make({"tiny": {**FASTER, "losses": [12.5, None, 3.0]}})
+    run(plain=False)
+    [text] = [path.read_text() for path in tmp_path.glob("runs/bench-*/bench.md")]
+    assert "| loss at iteration | 1 | 2 | 3 |\n|---|---|---|---|\n" in text
+    assert "| tiny | 12.5000 | not finite | 3.0000 |" in text
 
 
 def test_the_table_fits_80_columns(make: Make, monkeypatch: pytest.MonkeyPatch,

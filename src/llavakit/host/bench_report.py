@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,12 @@ def body(
 ) -> dict[str, Any]:
     """Everything, as JSON values; each row's figures once more, flat, with their ratio to plain."""
     made = [{**row, "figures": _figures(row)} for row in rows]
-    whole = (row for row in made if row["state"] == "measured")
-    plain = next((row for row in whole if row["kind"] == "plain"), None)
+    plain = _plain(made)
     for row in made:
         row["to_plain"] = _ratios(row, plain) if plain and row is not plain else {}
         if plain and row is not plain:
-            row["largest_loss_difference"] = _difference(row, plain)
+            apart = _apart(row, plain)
+            row["largest_loss_difference"] = round(max(apart), 4) if apart else None
     return {
         "version": VERSION,
         "id": folder,
@@ -94,10 +95,11 @@ def plan_table(content: Mapping[str, Any]) -> Table:
 
 def markdown(content: Mapping[str, Any]) -> str:
     """The same with percentiles and losses."""
+    kit = content["kit"][:12] if content["kit"] != "unknown" else f"steps {content['steps'][:12]}"
     lines = [
         f"# {content['id']}",
         "",
-        f"{_machine_line(content)}; {content['created']}, kit {content['kit'][:12]}, "
+        f"{_machine_line(content)}; {content['created']}, kit {kit}, "
         f"engine {(content['engine'] or {}).get('name', 'none')}.",
         "",
         "| | first iteration, s | s per iteration (10 %, 90 %) | GPU, MiB | memory, MiB "
@@ -123,15 +125,21 @@ def _figures(row: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
+def _plain(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Plain XTuner's row, where it was measured to the end."""
+    found = (row for row in rows if row["kind"] == "plain" and row["state"] == "measured")
+    return next(found, None)
+
+
 def _ratios(row: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, float]:
     pairs = {name: (value, plain["figures"][name]) for name, value in row["figures"].items()}
     return {name: round(a / b, 3) for name, (a, b) in pairs.items() if a is not None and b}
 
 
-def _difference(row: Mapping[str, Any], plain: Mapping[str, Any]) -> float | None:
-    """The largest between losses of the same iteration."""
+def _apart(row: Mapping[str, Any], plain: Mapping[str, Any]) -> list[float]:
+    """How far the losses of the same iterations are from each other."""
     pairs = zip(row.get("losses") or (), plain.get("losses") or (), strict=False)
-    return max((round(abs(a - b), 4) for a, b in pairs if None not in (a, b)), default=None)
+    return [abs(a - b) for a, b in pairs if None not in (a, b)]
 
 
 def _number(name: str, figures: Mapping[str, float | None]) -> str:
@@ -162,7 +170,7 @@ def _machine_line(content: Mapping[str, Any]) -> str:
     found = content["machine"]
     gpu = found["gpu"]
     named = f"{gpu['name']}, driver {gpu['driver']}, " if gpu else ""
-    return f"{named}{found['cores']} cores, {found['memory_gib']:.0f} GiB"
+    return f"{named}{found['cores']} cores, {found['memory_gib']:.0f} GiB of memory"
 
 
 def _markdown_row(row: Mapping[str, Any]) -> str:
@@ -182,17 +190,24 @@ def _losses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     known = [row for row in rows if row.get("losses")]
     if not known:
         return []
+    plain = _plain(rows)
     most = max(len(row["losses"]) for row in known)
     marks = sorted({max(1, round(most * share)) for share in MARKS})
-    lines = ["| loss at iteration | " + " | ".join(map(str, marks)) + " | furthest from plain |",
-             "|---" * (len(marks) + 2) + "|"]  # fmt: skip
+    columns = [*map(str, marks), *(("furthest from plain", "on average") if plain else ())]
+    lines = ["| " + " | ".join(["loss at iteration", *columns]) + " |",
+             "|---" * (len(columns) + 1) + "|"]  # fmt: skip
     for row in known:
         values = [row["losses"][mark - 1] if mark <= len(row["losses"]) else "" for mark in marks]
-        shown = ["not finite" if value is None else str(value) for value in values]
-        furthest = row.get("largest_loss_difference")
-        shown.append("" if furthest is None else str(furthest))
+        shown = ["not finite" if value is None else _loss(value) for value in values]
+        if plain:
+            apart = _apart(row, plain) if row is not plain else []
+            shown += [_loss(max(apart)), _loss(statistics.fmean(apart))] if apart else ["", ""]
         lines.append("| " + " | ".join([_what(row), *shown]) + " |")
     return [*lines, ""]
+
+
+def _loss(value: float | str) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _cell(text: str) -> str:

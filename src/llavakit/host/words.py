@@ -104,8 +104,10 @@ TABLE: dict[str, Words] = {
     "bench.left": Words("{mib} MiB left", "剩 {mib} MiB"),
     "bench.caption": Words(
         "first iteration: from the process's start to its end; s per iteration: median from the "
-        "6th on; GPU, memory and disk: peaks; x: ratio to plain XTuner",
-        "首次迭代:从进程启动到该迭代结束;每次迭代:自第 6 次起的中位数;显存、内存、磁盘:峰值;"
-        "x:与原版 XTuner 之比",
+        "6th on; peaks: GPU above what it had before, memory of the training's processes with "
+        "what they pin and without files' pages, disk without checkpoints; x: ratio to plain "
+        "XTuner",
+        "首次迭代:从进程启动到该迭代结束;每次迭代:自第 6 次起的中位数;峰值:显存为超出启动前的部分,"
+        "内存为训练各进程之和(含锁页内存,不含文件页),磁盘不含检查点;x:与原版 XTuner 之比",
     ),
 }
