@@ -261,10 +261,14 @@ def test_records_that_come_with_the_kit_are_references(
     shipped = tmp_path / "references"
     shipped.mkdir()
     content = json.loads((tmp_path / "w" / "runs" / original.id / record.FILE_NAME).read_text())
-    content["id"] = "elsewhere"
-    content["results"]["losses"][0] += 0.01
+    content["results"]["losses"][0] += 0.01  # of another workspace, by the same id
     (shipped / "a.json").write_text(json.dumps(content))
     content["identity"]["seed"] = 7
     (shipped / "b.json").write_text(json.dumps(content))
     monkeypatch.setattr(references, "FOLDER", shipped)
-    assert [run.id for run in references.of(original, Workspace(tmp_path / "w"))] == ["elsewhere"]
+    [other] = references.of(original, Workspace(tmp_path / "w"))
+    assert other.results.losses[0] == pytest.approx(4.01)
+    file = next((tmp_path / "w").glob("runs/*/run.json"))
+    losses = (4.001, 3.0, 2.0, 1.0)
+    found = reproduced(tmp_path / "there", str(file), losses, instructions="AVX2")
+    assert (found["kind"], found["references"]) == ("band", 2)

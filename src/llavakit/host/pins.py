@@ -193,8 +193,7 @@ def _commit(run: Run) -> str:
 
 
 def _table(run: Run, pins: Iterable[Pin], lang: str) -> Table:
-    keys = (("", "what"), ("=", "recorded"), ("=", "here"), ("", "state"))
-    columns = [kind + words.text(f"records.{key}", lang) for kind, key in keys]
+    columns = [words.text(f"records.{key}", lang) for key in ("what", "recorded", "here", "state")]
     rows = [(_name(pin, lang), short(pin.recorded), short(pin.here), _state(pin, lang))
             for pin in pins]  # fmt: skip
     return table(words.text("pin.title", lang, run=run.id), columns, rows)

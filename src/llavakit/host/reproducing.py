@@ -66,8 +66,7 @@ def reproduce(
     check_inputs(original, pipeline, options, screen)
     pipeline.bring_up_to_date([label for label in STAGES if label in original.results.artefacts])
     again = record.load(pipeline.run_dir)
-    others = [each for each in references.of(original, place) if each.id != again.id]
-    verdict = verdicts.judge(original, again, others)
+    verdict = verdicts.judge(original, again, references.of(original, place))
     _show(original, again, verdict, screen)
     if verdict.kind == "not":
         what = ", ".join(say(reason, screen.lang) for reason in verdict.reasons)
