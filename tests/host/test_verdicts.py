@@ -112,6 +112,12 @@ def test_roundings_never_make_a_band_of_nothing() -> None:
     assert not band.holds(2.01)
 
 
+def test_a_rounding_may_turn_a_word_of_an_answer() -> None:
+    band = bands._band("rouge_l before", [0.0, 0.0, 0.0])
+    assert band.holds(0.015)
+    assert not band.holds(0.03)
+
+
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=30))
 def test_a_band_holds_the_mean_of_its_references(values: list[float]) -> None:
     band = bands._band("x", values)

@@ -22,8 +22,11 @@ QUANTILES = (63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.1
 """Student's t at 0.995 for 1 degree of freedom and more; the last stands for all above."""
 FLOOR = 0.001
 """A band is never narrower than this part of its middle: roundings, not another experiment."""
+SCORE_FLOOR = 0.02
+"""Nor than this on each side, of a score: a rounding can turn a word of a greedy answer."""
 FEWEST = 2
 QUARTERS = 4
+SCORE = "rouge_l "
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def figures(run: Run) -> dict[str, float]:
         found["loss mean"] = statistics.fmean(losses)
     for side, scores in (run.results.scores or {}).items():
         if (score := scores.get("rouge_l")) is not None:
-            found[f"rouge_l {side}"] = score
+            found[f"{SCORE}{side}"] = score
     return found
 
 
@@ -81,5 +84,5 @@ def _band(name: str, values: Sequence[float]) -> Band:
     count, middle = len(values), statistics.fmean(values)
     quantile = QUANTILES[min(count - 1, len(QUANTILES)) - 1]
     spread = quantile * statistics.stdev(values) * (1 + 1 / count) ** 0.5
-    half = max(spread, FLOOR * abs(middle))
+    half = max(spread, SCORE_FLOOR if name.startswith(SCORE) else FLOOR * abs(middle))
     return Band(name, middle - half, middle + half, count)
