@@ -61,7 +61,8 @@ def command(engine: Engine, job: Job) -> str | None:
         line = engine.command(job)
     except KitError:  # the engine is gone; the stage's own failure is what counts
         return None
-    places = {str(mount.source): f"${_variable(mount.target)}" for mount in job.mounts}
+    others = [each for each in job.mounts if not each.source.is_relative_to(job.workspace)]
+    places = {str(mount.source): f"${_variable(mount.target)}" for mount in others}
     if isinstance(engine, LocalEngine):
         places[str(engine.python.parent.parent)] = "$ENVIRONMENT"
     places |= {str(KIT): "$KIT", str(Path.home()): "$HOME", str(job.workspace): "$WORKSPACE"}
