@@ -212,10 +212,10 @@ def test_what_is_not_there_is_refused_by_name(tmp_path: Path, part: str) -> None
 
 
 def test_a_record_says_what_was_used_not_where_it_lay(tmp_path: Path) -> None:
-    body = json.dumps(recording._recipe(make(given(tmp_path))))
+    body = json.dumps(recording.recorded(make(given(tmp_path)).recipe))
     assert str(tmp_path) not in body
     assert "projector.pth" in body
-    fetched = recording._recipe(make(remote("llm", "data")))
+    fetched = recording.recorded(make(remote("llm", "data")).recipe)
     assert fetched["data"]["folder"] is None
 
 
