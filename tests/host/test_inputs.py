@@ -49,7 +49,7 @@ def pretend(made: Plan, root: Path, *labels: str) -> None:
 
 def test_only_what_is_remote_is_fetched_the_smallest_first() -> None:
     made = make(remote("llm", "vision", "projector", "data"))
-    assert [stage.label for stage in made.stages] == [*FETCHES, *ALL]
+    assert [stage.label for stage in made.stages] == [*FETCHES, *ALL, "merge", "check-merged"]
     assert [stage.label for stage in made.stages if stage.network] == FETCHES
     assert [stage.label for stage in make(remote("vision")).stages if stage.network] == [FETCHES[1]]
 
