@@ -237,6 +237,7 @@ def test_ctrl_c_leaves_what_is_there(make: Make, tmp_path: Path,
     rows = written(tmp_path)["rows"]
     assert [row["state"] for row in rows] == ["measured", "interrupted"]
     assert rows[1]["losses"] == FASTER["losses"]
+    assert rows[1]["to_plain"] == {}, "its peaks are of a part"
     assert "stopped" in capsys.readouterr().out
 
 

@@ -37,7 +37,8 @@ def body(
     made = [{**row, "figures": _figures(row)} for row in rows]
     plain = _plain(made)
     for row in made:
-        row["to_plain"] = _ratios(row, plain) if plain and row is not plain else {}
+        others = plain and row is not plain and row["state"] == "measured"  # peaks of a whole one
+        row["to_plain"] = _ratios(row, plain) if plain and others else {}
         if plain and row is not plain:
             apart = _apart(row, plain)
             row["largest_loss_difference"] = round(max(apart), 4) if apart else None
@@ -95,11 +96,12 @@ def plan_table(content: Mapping[str, Any]) -> Table:
 
 def markdown(content: Mapping[str, Any]) -> str:
     """The same with percentiles and losses."""
-    kit = content["kit"][:12] if content["kit"] != "unknown" else f"steps {content['steps'][:12]}"
+    commit = content["kit"]  # a copy without its history has none; its code has a hash all the same
+    kit = f"steps {content['steps'][:12]}" if commit == "unknown" else f"kit {commit[:12]}"
     lines = [
         f"# {content['id']}",
         "",
-        f"{_machine_line(content)}; {content['created']}, kit {kit}, "
+        f"{_machine_line(content)}; {content['created']}, {kit}, "
         f"engine {(content['engine'] or {}).get('name', 'none')}.",
         "",
         "| | first iteration, s | s per iteration (10 %, 90 %) | GPU, MiB | memory, MiB "
