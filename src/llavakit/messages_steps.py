@@ -86,11 +86,23 @@ TABLE: dict[str, Entry] = {
     "step.other-profile": Entry(
         Text(
             "{gpu} has {total} MiB; the recipe {recipe} takes {need} MiB of one GPU.",
-            "`--recipe {fits}` trains the same in {fits_need} MiB (maths: {maths}).",
+            "`--recipe {fits}` trains in {fits_need} MiB (maths: {maths}).",
         ),
         Text(
             "{gpu} 的显存为 {total} MiB;配方 {recipe} 需要单卡 {need} MiB。",
-            "`--recipe {fits}` 做同样的训练,只需 {fits_need} MiB(maths: {maths})。",
+            "`--recipe {fits}` 训练只需 {fits_need} MiB(maths: {maths})。",
+        ),
+    ),
+    "step.small-to-ask": Entry(
+        Text(
+            "{gpu} has {total} MiB; the model of {recipe}, which answers in 16 bits, takes {need}.",
+            "`invoke train` and `invoke convert` run here; for ask, chat, compare and the check of "
+            "merge take the workspace to a GPU with 24 GB.",
+        ),
+        Text(
+            "{gpu} 的显存为 {total} MiB;{recipe} 的模型以 16 位回答,需要 {need} MiB。",
+            "`invoke train` 和 `invoke convert` 可以在这里运行;ask、chat、compare 以及 merge 的检查"
+            "请把工作区带到 24 GB 显存的 GPU 上进行。",
         ),
     ),
     "step.needs-bf16": Entry(

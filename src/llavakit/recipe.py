@@ -87,7 +87,9 @@ class Needs(Part):
     memory_gib: PositiveFloat
     minutes: PositiveFloat
     gpu_mib: PositiveInt | None = None
-    """Free memory of one GPU, in MiB."""
+    """Free memory of one GPU while it trains, in MiB."""
+    ask_gpu_mib: PositiveInt | None = None
+    """The same while the model answers: there its language model is not quantised."""
 
 
 class Recipe(Part):

@@ -61,7 +61,7 @@ class Memory(Part):
     recompute: bool = True
     """Whether activations are computed again in the backward pass (gradient checkpointing)."""
     frozen: Literal["nf4", "expanded"] = "nf4"
-    """``expanded``: NF4's values in fp16, computed once, for more memory and less time."""
+    """``expanded``: NF4's values in bf16, computed once, for more memory and less time."""
 
     @model_validator(mode="after")
     def _labelled(self) -> Memory:

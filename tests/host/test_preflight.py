@@ -127,6 +127,34 @@ def test_a_gpu_that_is_too_small_gets_the_profile_that_fits(
     assert f"--recipe {fits}`" in error.remedy()
 
 
+def test_a_recipe_of_one_s_own_gets_no_profile_with_other_data(host: Host) -> None:
+    own = recipes.load(KIT / "configs" / "recipes" / "tutorial.yaml", ["data.file=mine.json"])
+    small = replace(L20, total_mib=24000, free_mib=23900)
+    for recipe in (own, TUTORIAL.model_copy(update={"name": "mine"})):
+        with pytest.raises(StepError) as caught:
+            preflight.check_gpu(recipe, [small], "all", trains=True)
+        assert caught.value.id == "step.small-gpu"
+
+
+def test_a_rehearsal_gets_the_profile_too() -> None:
+    rehearsal = TUTORIAL.model_copy(update={"weights": TUTORIAL.rehearsal})
+    small = replace(L20, total_mib=24000, free_mib=23900)
+    with pytest.raises(StepError) as caught:
+        preflight.check_gpu(rehearsal, [small], "all", trains=True)
+    assert caught.value.id == "step.other-profile"
+
+
+def test_who_can_train_but_not_ask_is_told_before_the_training() -> None:
+    profile = recipes.load(KIT / "configs" / "recipes" / "tutorial-16g.yaml")
+    card = replace(L20, total_mib=16376, free_mib=16000)
+    preflight.check_gpu(profile, [card], "all", trains=True)
+    for trains in (True, False):
+        with pytest.raises(StepError) as caught:
+            preflight.check_gpu(profile, [card], "all", trains=trains, asks=True)
+        assert caught.value.id == "step.small-to-ask"
+        assert "invoke train" in caught.value.remedy()
+
+
 @pytest.mark.parametrize(("mib", "capability"), [(12288, (8, 9)), (23028, (7, 5))])
 def test_where_no_profile_fits_none_is_named(
     host: Host, mib: int, capability: tuple[int, int]

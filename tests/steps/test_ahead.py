@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -85,6 +86,17 @@ def test_where_it_was_foreseen_wrongly_peft_draws(
     draws = draws_for(llama(), 3, layers)
     assert same(drawn(seed, draws, before), drawn(seed, None, before))
     assert xtuner_patches.NOT_AHEAD in capsys.readouterr().out
+
+
+def test_a_thread_that_fails_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(ahead.Draws, "_uniform", fail)
+    draws = draws_for(llama(), 3)
+    monkeypatch.undo()
+    assert same(drawn(3, draws), drawn(3, None))
 
 
 def test_torch_s_function_is_put_back() -> None:

@@ -41,6 +41,7 @@ def test_outputs_and_gradients_are_those_of_peft(dtype: torch.dtype) -> None:
     }
     for name, value in plain.items():
         assert value is None or torch.equal(value, tight_[name]), name
+    assert all(grad is not None for name, grad in plain.items() if "lora" in name)
 
 
 def test_dropout_is_off_when_the_model_answers() -> None:

@@ -85,8 +85,10 @@ def _conversation(
     picture = _picture(pipeline, str(options.get("picture") or ""))
     pipeline.bring_up_to_date(["models", target])
     tuned = pipeline.plan.pretrained if pretrained else pipeline.plan.tuned
+    stage = _stage(pipeline, tuned, picture)
+    pipeline.check_gpu([stage])
     engine = pipeline.engine()
-    job = replace(pipeline.job(_stage(pipeline, tuned, picture)), interactive=True)
+    job = replace(pipeline.job(stage), interactive=True)
     screen.say("chat", f"loading {'the pretrained' if pretrained else 'the fine-tuned'} model")
     preflight.announce(screen, "chat", job.gpus, engine.describe().get("gpus", "none"))
     # Under the lock, so that no other command sweeps a container that is not yet running.

@@ -23,6 +23,8 @@ from llavakit.workspace import Workspace
 
 MEMORY_SHARE = 0.9
 """Of the host's memory, for one job: a step that wants more is stopped, not its host."""
+ASKS = {"ask", "chat", "check_merged"}
+"""The steps that load the whole model to let it answer."""
 SHM_BYTES = 8 << 30
 """Shared memory of a job on a GPU: data loaders and NCCL pass tensors through it."""
 
@@ -101,14 +103,18 @@ class Pipeline:
 
     def _check_host(self, stages: list[Stage]) -> None:
         """Refuse what cannot work here before anything is made; say what it takes."""
-        recipe = self.plan.recipe
-        if preflight.needs_gpu(recipe) and any(stage.uses_gpu for stage in stages):
+        self.check_gpu(stages)
+        consent.check(self.screen, self.plan, self.workspace, stages, agreed=self.agreed)
+
+    def check_gpu(self, stages: Iterable[Stage]) -> None:
+        """Refuse a GPU on which ``stages`` cannot run; see :func:`preflight.check`."""
+        recipe, steps = self.plan.recipe, {stage.step for stage in stages if stage.uses_gpu}
+        if preflight.needs_gpu(recipe) and steps:
             preflight.check(
                 self.screen, self.settings, recipe, self.gpus(),
-                trains=any(stage.step == "train" for stage in stages),
+                trains="train" in steps, asks=bool(steps & ASKS),
                 busy=workspace.is_busy(self.run_dir),
             )  # fmt: skip
-        consent.check(self.screen, self.plan, self.workspace, stages, agreed=self.agreed)
 
     def _write_recipe(self) -> None:
         """Every step reads the resolved recipe from the run's folder."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from llavakit import artefact
 from llavakit.engines.base import Mount
@@ -119,7 +120,7 @@ def make(
             "train",
             weights_key,
             data_key,
-            train.model_dump(mode="json"),
+            _hyperparameters(recipe),
             recipe.prompt_template,
             recipe.seed,
             lock_sha256,
@@ -184,6 +185,14 @@ def make(
               needs=("models", "data", "convert", "merge"), mounts=reads, uses_gpu=True),
     )  # fmt: skip
     return Plan(recipe, run_id, stages, weights, pretrained, (*parts.values(), source))
+
+
+def _hyperparameters(recipe: Recipe) -> dict[str, Any]:
+    """Without a memory profile they are what they were before there was one."""
+    body = recipe.train.model_dump(mode="json")
+    if body["memory"] is None:
+        del body["memory"]
+    return body
 
 
 def weights_mounts(inputs: Iterable[Input]) -> tuple[Mount, ...]:

@@ -35,14 +35,22 @@ def needs_gpu(recipe: Recipe) -> bool:
 
 
 def check(
-    screen: Screen, settings: Settings, recipe: Recipe, gpus: str, *, trains: bool, busy: bool
+    screen: Screen,
+    settings: Settings,
+    recipe: Recipe,
+    gpus: str,
+    *,
+    trains: bool,
+    busy: bool,
+    asks: bool = False,
 ) -> None:
     """Refuse ``recipe`` on a host where it cannot run on ``gpus`` (as in ``Job.gpus``).
 
     ``trains``: its memory is needed. ``busy``: its own training is under way and holds that memory.
+    ``asks``: its model will answer.
 
     Raises StepError ``needs-gpu``, ``no-such-gpu``, ``no-kernels``, ``old-driver``, ``needs-bf16``,
-    ``small-gpu``, ``other-profile``, ``busy-gpu``, ``little-memory``; EngineError
+    ``small-gpu``, ``other-profile``, ``small-to-ask``, ``busy-gpu``, ``little-memory``; EngineError
     ``no-gpu-support``, and what asking for the engine raises.
     """
     if gpus == "none" or (not environment.has_nvidia_gpu() and settings.engine == "local"):
@@ -57,12 +65,15 @@ def check(
         why = "no nvidia-smi answers here" if found is None else "nvidia-smi does not count it"
         screen.say("gpu", f"not looked at: {why}; given by {access}")
     else:
-        check_gpu(recipe, found, visible(gpus, access), trains=trains and not busy)
+        given = visible(gpus, access)
+        check_gpu(recipe, found, given, trains=trains and not busy, asks=asks and not busy)
     if trains and not busy:
         check_memory(recipe)
 
 
-def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool) -> None:
+def check_gpu(
+    recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool, asks: bool = False
+) -> None:
     """Refuse a GPU that cannot run ``recipe``; see :func:`check`."""
     chosen = nvidia.chosen(found, gpus)
     if not chosen:
@@ -73,12 +84,16 @@ def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool) 
         raise problem
     if recipe.train.memory is not None and gpu.capability is not None and gpu.capability < BF16:
         raise StepError("needs-bf16", recipe=recipe.name)
-    need = recipe.needs.gpu_mib
-    if not trains or need is None or gpu.free_mib >= need:
+    train = recipe.needs.gpu_mib or 0 if trains else 0
+    ask = recipe.needs.ask_gpu_mib or 0 if asks else 0
+    need = max(train, ask)
+    if gpu.free_mib >= need:
         return
     name = f"GPU {gpu.index} ({gpu.name})"
-    if gpu.total_mib < need:
-        raise _too_small(recipe, gpu, name, need)
+    if gpu.total_mib < train:
+        raise _too_small(recipe, gpu, name, train)
+    if gpu.total_mib < ask:
+        raise StepError("small-to-ask", gpu=name, total=gpu.total_mib, recipe=recipe.name, need=ask)
     others = [str(other.index) for other in found
               if other.free_mib >= need and not unusable(other)]  # fmt: skip
     raise StepError(

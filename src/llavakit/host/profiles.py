@@ -18,6 +18,7 @@ def fitting(recipe: Recipe, mib: int) -> Recipe | None:
     """The recipe with the training of ``recipe`` that fits a GPU of ``mib`` MiB.
 
     One with the same maths where there is one, then the one that takes most: it is the fastest.
+    None for a recipe of the user's own: those of the kit train on other data.
     """
     fit = [each for each in _same(recipe) if (each.needs.gpu_mib or mib + 1) <= mib]
     return max(fit, key=lambda each: (maths(each) == "identical", each.needs.gpu_mib), default=None)
@@ -29,11 +30,19 @@ def maths(recipe: Recipe) -> str:
 
 
 def _same(recipe: Recipe) -> Iterator[Recipe]:
-    for path in sorted(RECIPES.glob("*.yaml")):
-        other = recipes.load(path)
-        if other.name != recipe.name and _trained(other) == _trained(recipe):
-            yield other
+    kits = [recipes.load(path) for path in sorted(RECIPES.glob("*.yaml"))]
+    own = next((each for each in kits if each.name == recipe.name), None)
+    if own is not None and _given(own) == _given(recipe):
+        # What the user changed in ``train`` is an option, which another recipe takes as well.
+        yield from (each for each in kits if each is not own and _same_run(each, own))
 
 
-def _trained(recipe: Recipe) -> dict[str, Any]:
-    return recipe.train.model_dump(exclude=HOW)
+def _same_run(one: Recipe, other: Recipe) -> bool:
+    alike = _given(one) == _given(other) and one.weights == other.weights
+    return alike and one.train.model_dump(exclude=HOW) == other.train.model_dump(exclude=HOW)
+
+
+def _given(recipe: Recipe) -> dict[str, Any]:
+    """What else decides a run, but for the weights and the data's place: options name them."""
+    data = recipe.data.model_dump(exclude={"folder", "download", "repeat"})
+    return {"data": data, "template": recipe.prompt_template, "ask": recipe.ask}

@@ -63,7 +63,7 @@ class Draws:
         self._generator = torch.Generator().manual_seed(seed)
         self._drawn: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        threading.Thread(target=self._draw, daemon=True).start()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def stop(self) -> None:
         """Draw no more, and keep nothing."""
@@ -75,7 +75,11 @@ class Draws:
         import torch
 
         begin = self._drawn.get()
-        found = adapted.layers(model) == self._layers and torch.equal(begin, torch.get_rng_state())
+        found = (
+            begin is not None
+            and adapted.layers(model) == self._layers
+            and torch.equal(begin, torch.get_rng_state())
+        )
         if not found:
             self.stop()
         return found
@@ -91,7 +95,7 @@ class Draws:
             yield
         finally:
             torch.nn.init.kaiming_uniform_ = draw
-        torch.set_rng_state(self._drawn.get())
+        torch.set_rng_state(self._next())
 
     def _calls(self) -> Iterator[Any]:
         """What to do with each tensor that PEFT would fill: both matrices of a new adapter, which
@@ -103,8 +107,22 @@ class Draws:
             yield self._give
 
     def _give(self, tensor: Any) -> Any:
-        tensor.data = self._drawn.get().view_as(tensor)
+        tensor.data = self._next().view_as(tensor)
         return tensor
+
+    def _next(self) -> Any:
+        found = self._drawn.get()
+        if found is None:
+            raise RuntimeError("the thread that draws ahead has failed; its error is above")
+        return found
+
+    def _run(self) -> None:
+        drawn = self._drawn
+        try:
+            self._draw()
+        except BaseException:  # nobody may wait for a thread that has ended
+            drawn.put(None)
+            raise
 
     def _draw(self) -> None:
         import torch

@@ -30,6 +30,8 @@ PROJECTOR = {
 }
 """LLaVA's names, and those of XTuner's projector."""
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
+MEAN_ROWS = 4096
+"""A sum in fp32 makes a copy in fp32 of what it sums."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class Merging:
         """
         import torch
 
-        mean = rows.mean(dim=0, dtype=torch.float32).to(rows.dtype)
+        sums = (part.sum(dim=0, dtype=torch.float32) for part in rows.split(MEAN_ROWS))
+        mean = (sum(sums) / len(rows)).to(rows.dtype)
         filled = torch.cat([rows, mean.expand(self.tokens.rows - len(rows), -1)])
         filled[[self.tokens.image, self.tokens.pad]] = mean
         return filled

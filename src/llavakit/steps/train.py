@@ -67,10 +67,10 @@ def make(job: Job) -> None:
 
 def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
     start = _resume_point(folder, history, job)
-    draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
     if not job.args.unsaved:
         _check_room(folder, planned, job)
     if start is None or start.iteration < planned.iterations:
+        draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
         hook = make_hook(history, job.events, planned.iterations)
         job.events.emit("note", text="loading XTuner")
         trainer.run(folder, planned, start, hook, draws)

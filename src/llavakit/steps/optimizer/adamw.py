@@ -29,8 +29,7 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
     ``params`` are in bf16, or in fp32 on a CPU, all on one device, in the model's order. ``states``
     says where master weights and moments lie: ``gpu`` is where the parameters are; ``host`` is
     pinned memory, except for the first ``resident_gib`` GiB, which stay with the parameters.
-    ``moments`` is ``float32`` or ``int8``. ``fused`` takes torch's fused kernel on a GPU, whose
-    last bits are not those of the others. ``max_norm`` of 0 clips nothing.
+    ``moments`` is ``float32`` or ``int8``. ``max_norm`` of 0 clips nothing.
 
     Raises ValueError for arguments that do not fit.
     """
@@ -46,7 +45,6 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
         states: str = "gpu",
         resident_gib: float = 0.0,
         moments: str = "float32",
-        fused: bool = False,
         bucket_elements: int = buckets.ELEMENTS,
     ) -> None:
         params = list(params)
@@ -60,7 +58,6 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
         self._params = params
         self._device = params[0].device
         self._max_norm = max_norm
-        self._fused = fused and self._device.type == "cuda"
         self._steps = 0
         self._moments = moments
         self._format = format_of(moments, self._device)
@@ -168,7 +165,6 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
             [square],
             [],
             [self._steps_before()],
-            fused=self._fused or None,
             amsgrad=False,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
@@ -181,9 +177,8 @@ class MixedPrecisionAdamW(torch.optim.Optimizer):  # type: ignore[misc]
         bucket.write_params(states[MASTER])
 
     def _steps_before(self) -> torch.Tensor:
-        """What torch's AdamW counts on from; it reads this on the host unless it is fused."""
-        device = self._device if self._fused else "cpu"
-        return torch.full((), float(self._steps - 1), dtype=torch.float32, device=device)
+        """What torch's AdamW counts on from, on the host."""
+        return torch.tensor(float(self._steps - 1), dtype=torch.float32)
 
     def _scratch(self) -> States:
         """Room for one bucket, for the time of a step."""
