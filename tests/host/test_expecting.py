@@ -65,13 +65,18 @@ def test_each_result_against_its_limit(
     [
         ("NVIDIA L20", 36 * 60 / 4, True),
         ("NVIDIA L20", 36 * 60 / 4 * 1.31, False),
-        ("NVIDIA A100-SXM4-80GB", 60 / 4, None),
+        ("NVIDIA A100-SXM4-80GB", 30 * 60 / 4, True),
+        ("NVIDIA A100-SXM4-80GB", 30 * 60 / 4 * 1.31, False),
+        ("NVIDIA A100-PCIE-40GB", 30 * 60 / 4, True),
+        ("NVIDIA A100-PCIE-40GB", 30 * 60 / 4 * 1.31, False),
         ("NVIDIA L200", 1.0, None),
         (None, 1.0, None),
     ],
 )
 def test_time_is_of_one_kind_of_gpu(gpu: str | None, per: float, met: bool | None) -> None:
-    found = states({"minutes": {"L20": 36.0}}, gpu, seconds_per_iteration=per)
+    known = recipes.load(KIT / "configs" / "recipes" / "tutorial.yaml").expected.minutes
+    assert known == {"L20": 36, "A100": 30}
+    found = states({"minutes": known}, gpu, seconds_per_iteration=per)
     assert found[f"training, min ({gpu or 'CPU'})"] is met
 
 

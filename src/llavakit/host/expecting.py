@@ -5,6 +5,7 @@ Iterations exactly, memory and time within a tolerance, scores as the recipe's l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -87,11 +88,14 @@ def expectations(recipe: Recipe, run: Run, lang: str = "en") -> Iterator[Expecta
 
 
 def _time(known: dict[str, float], run: Run, lang: str) -> Expectation:
-    """Of the iterations alone, on the GPU whose name holds the expectation's."""
+    """Of the iterations alone, on the GPU that has the expectation's name as one word of its own:
+    ``A100`` is in ``NVIDIA A100-SXM4-80GB``, and ``L20`` not in ``NVIDIA L200``.
+    """
     names = [machine.gpu for machine in run.provenance.trained_on if machine.gpu]
     gpu = names[0] if names else "CPU"
     name = words.text("expect.minutes", lang, gpu=gpu)
-    limit = next((value for key, value in known.items() if key in gpu.split()), None)
+    parts = re.split(r"[\s-]+", gpu)
+    limit = next((value for key, value in known.items() if key in parts), None)
     per, count = run.results.seconds_per_iteration, run.results.iterations
     minutes = per * count / 60 if per is not None and count is not None else None
     if limit is None or minutes is None:
