@@ -40,7 +40,7 @@ class Installed:
     modified: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
-    """Files of no package, byte-code left out."""
+    """Files and linked folders of no package, byte-code left out."""
 
 
 def look(site: Path) -> Installed:
@@ -114,9 +114,11 @@ def _state(path: Path, hashes: set[str]) -> tuple[str, int]:
 def _strangers(site: Path, listed: object) -> Iterator[str]:
     known = set(listed)  # type: ignore[call-overload]
     for folder, folders, files in os.walk(site):
+        # A linked folder is walked by nobody here, and Python imports from it all the same.
+        links = [each for each in folders if os.path.islink(os.path.join(folder, each))]  # noqa: PTH114, PTH118
         if "__pycache__" in folders:
             folders.remove("__pycache__")
-        for file in files:
+        for file in (*files, *links):
             name = os.path.relpath(os.path.join(folder, file), site)  # noqa: PTH118 - many
             if name not in known and name not in OWN:
                 yield name

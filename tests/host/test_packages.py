@@ -85,6 +85,14 @@ def test_missing_files_and_files_of_nobody_are_named(site: Path) -> None:
     assert (found.missing, found.found.strangers) == (["other.py"], ["evil.pth"])
 
 
+def test_a_linked_package_is_of_nobody(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "__init__.py").touch()
+    for name in ("evil", "one/evil", "__pycache__"):
+        (site / name).symlink_to(tmp_path / "elsewhere")
+    assert check(site).found.strangers == ["__pycache__", "evil", "one/evil"]
+
+
 def test_packages_are_those_of_the_lock(site: Path) -> None:
     install(site, "extra", "1", {})
     (site / "other-2.0.dist-info").rename(site / "other-2.1.dist-info")
