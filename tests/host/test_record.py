@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from host.scripted import Play
+from host.scripted import Play, ScriptedEngine
 from host.test_pipeline import pipeline, working
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ from records import body
 
 from llavakit import locks, record
 from llavakit.engines.base import Job, Outcome
-from llavakit.errors import EngineError, KitError, SourceError
+from llavakit.errors import EngineError, KitError, SourceError, StepError
 from llavakit.events import EventWriter
 from llavakit.host.commands import ALL
 from llavakit.host.settings import KIT
@@ -67,6 +67,28 @@ def test_a_stage_that_cannot_start_is_in_the_record(tmp_path: Path) -> None:
         made.bring_up_to_date(["models"])
     [stage] = record.load(made.run_dir).provenance.stages
     assert (stage.outcome, stage.error) == ("failed", "engine.request-failed")
+
+
+@pytest.mark.parametrize("label", ["models", "train"])
+def test_an_engine_that_dies_hides_no_stage_s_own_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    def gone(_: ScriptedEngine) -> dict[str, str]:
+        raise EngineError("request-failed", why="connection refused")
+
+    def play(job: Job) -> Play:
+        if job.name != label:
+            return working(tmp_path)(job)
+        monkeypatch.setattr(ScriptedEngine, "describe", gone)
+        return Play(outcome=Outcome(exit_code=9))
+
+    made, _ = pipeline(tmp_path, play)
+    with pytest.raises(StepError):
+        made.bring_up_to_date(["models", "data", "train"])
+    stage = record.load(made.run_dir).provenance.stages[-1]
+    assert (stage.label, stage.outcome, stage.described) == (label, "failed", {})
+    assert stage.error is not None
+    assert stage.error.startswith("step.")
 
 
 def test_a_stage_is_in_the_record_while_it_runs(tmp_path: Path) -> None:

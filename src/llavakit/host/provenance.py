@@ -18,7 +18,7 @@ from typing import Any
 from llavakit import redact
 from llavakit.engines.base import Engine, Job
 from llavakit.engines.local import LocalEngine
-from llavakit.errors import KitError
+from llavakit.errors import EngineError, KitError
 from llavakit.host import environment
 from llavakit.host.settings import KIT
 from llavakit.locks import digest, file_sha256
@@ -53,6 +53,14 @@ def host() -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "memory_mib": environment.memory_bytes() >> 20,
     }
+
+
+def describe(engine: Engine | None) -> Mapping[str, str]:
+    """What the engine says of itself; nothing where it is gone."""
+    try:
+        return engine.describe() if engine else {}
+    except EngineError:  # the stage's own failure is what counts
+        return {}
 
 
 def command(engine: Engine, job: Job) -> str | None:

@@ -67,7 +67,7 @@ def keep(
     more = told.of_stage(events, stage.step, since)
     if stage.label == "train":
         kept.provenance(trained_on=told.trained_on(events))
-        described = attempt.engine.describe() if attempt.engine else _described(kept, stage.label)
+        described = provenance.describe(attempt.engine) or _described(kept, stage.label)
         kept.identify(
             steps=environment.source_sha256(),
             template=environment.template_sha256(),
@@ -85,7 +85,7 @@ def keep(
 
 
 def _described(kept: record.Record, label: str) -> Mapping[str, str]:
-    """The engine of the process that had begun a stage before its command was killed."""
+    """What the engine said when a stage began, if it or the command was killed since."""
     stages = reversed(kept.body["provenance"]["stages"])
     return next((each["described"] for each in stages if each["label"] == label), {})
 
@@ -115,7 +115,7 @@ def _keep(
         key=stage.key,
         engine=engine.name if engine else None,
         guarantees=sorted(guarantee.value for guarantee in engine.guarantees) if engine else [],
-        described=engine.describe() if engine else {},
+        described=provenance.describe(engine),
         kit=provenance.kit(),
         steps=environment.source_sha256(),
         host=here["name"],
