@@ -128,6 +128,24 @@ def test_times_and_peaks_of_a_training_that_was_killed_once(
     assert machines == ["AVX512", "AVX2"]
 
 
+def test_a_machine_whose_iterations_were_all_done_again_trained_nothing(tmp_path: Path) -> None:
+    events = EventWriter(tmp_path, "train")
+
+    def start(instructions: str, *numbers: int) -> None:
+        events.emit("started")
+        events.emit("machine", **{**MACHINE, "instructions": instructions})
+        for number in numbers:
+            events.emit("iteration", n=number, of=4, loss=1.0)
+
+    start("killed at once")
+    start("began", 1, 2, 3)
+    start("over again", 1, 2)
+    start("goes on", 3, 4)
+    start("again", 4)
+    found = [each["instructions"] for each in told.trained_on(told.read(tmp_path))]
+    assert found == ["over again", "goes on", "again"]
+
+
 def test_without_events_nothing_is_invented(tmp_path: Path) -> None:
     found = told.training(told.read(tmp_path), 2)
     assert found["seconds"] == [None, None]

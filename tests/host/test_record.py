@@ -110,6 +110,7 @@ def test_what_a_step_tells_is_recorded(tmp_path: Path) -> None:
         events = EventWriter(made.run_dir, job.argv[1].rpartition(".")[2])
         events.emit("started")
         events.emit("machine", python="3.10.13", cpu="c", instructions="AVX2", threads=1)
+        events.emit("iteration", n=1, of=1, loss=1.0)
         events.emit("usage", host_mib=700)
         return working(tmp_path)(job)
 

@@ -34,8 +34,19 @@ def of_stage(events: Iterable[Event], step: str, since: float) -> dict[str, Any]
 
 
 def trained_on(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """The machines that trained, each once."""
-    machines = [_as(event) for event in events if (event.step, event.kind) == ("train", "machine")]
+    """The machines that trained, each once: those of the iterations that count. One whose
+    iterations were all done again, by a training that started over, left nothing in the weights.
+    """
+    machine: dict[str, Any] | None = None
+    of_iteration: dict[int, dict[str, Any] | None] = {}
+    for event in (event for event in events if event.step == "train"):
+        if event.kind == "started":
+            machine = None
+        elif event.kind == "machine":
+            machine = _as(event) or machine
+        elif event.kind == "iteration":
+            of_iteration[int(event.fields["n"])] = machine
+    machines = [of_iteration[n] for n in sorted(of_iteration)]
     return [one for i, one in enumerate(machines) if one and one not in machines[:i]]
 
 
