@@ -1,22 +1,30 @@
 """Which environment variables are secrets, and how they are kept out of what is shown or written.
 
 A name says it (a word of it is TOKEN, KEY, PASSWORD and the like), or a value does: an address with
-a login in it. What cannot be seen: a secret under a harmless name, and one that is shorter than
-:data:`SHORTEST` characters, since every second line holds those by chance.
+a login in it. No secrets are numbers (MAX_TOKENS), unless they are called a password, and absolute
+paths of what is there (SSH_KEY). What cannot be seen: a secret under a harmless name, a token of
+digits alone, and one that is shorter than :data:`SHORTEST` characters, since every second line
+holds those by chance.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
-_SECRET = re.compile(
-    r"(?:^|_)(?:\w*TOKENS?|\w*SECRETS?|\w*PASSWORD|\w*PASSWD|\w*PASSPHRASE|\w*KEY|\w*CREDENTIALS?"
-    r"|AUTH|\w*COOKIE|PASS|PAT)(?:_\d+)?$",
+_PASSWORD = re.compile(
+    r"(?:^|_)(?:(?:\w*PASSWORD|\w*PASSWD|\w*PASSPHRASE|(?<=_)PWD)(?:_\w+)?|PASS(?:_\d+)?)$",
     re.IGNORECASE,
 )
+_SECRET = re.compile(
+    r"(?:^|_)(?:(?:\w*TOKENS?|\w*SECRETS?|\w*KEY|\w*CREDENTIALS?)(?:_\w+)?"
+    r"|(?:AUTH|\w*COOKIE|PAT)(?:_\d+)?)$",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _PROXY = re.compile(r"_PROXY$", re.IGNORECASE)
 _LOGIN = re.compile(r"(?<=://)([^/\s]*)@")
 SHORTEST = 6
@@ -27,8 +35,17 @@ def is_secret(name: str, value: str = "") -> bool:
     """Whether the variable may be, or hold, a credential: its name says so, or an address has a
     login in it. All of a proxy's value counts: a command line has no need of it.
     """
-    named = _SECRET.search(name) is not None or _PROXY.search(name) is not None
+    named = _is_named(name, value) or _PROXY.search(name) is not None
     return named or _LOGIN.search(value) is not None
+
+
+def _is_named(name: str, value: str) -> bool:
+    value = value.strip()
+    if os.path.isabs(value) and os.path.exists(value):  # noqa: PTH110, PTH117 - of any length
+        return False
+    if _PASSWORD.search(name) is not None:
+        return True
+    return _SECRET.search(name) is not None and _NUMBER.fullmatch(value) is None
 
 
 def secrets(environ: Mapping[str, str]) -> list[str]:
@@ -37,7 +54,7 @@ def secrets(environ: Mapping[str, str]) -> list[str]:
     """
     found: set[str] = set()
     for name, value in environ.items():
-        if _SECRET.search(name) is not None:
+        if _is_named(name, value):
             found |= {value.strip(), *value.splitlines()}
         for login in _LOGIN.findall(value):
             user, _, password = login.partition(":")
