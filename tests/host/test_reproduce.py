@@ -20,7 +20,7 @@ from llavakit import record
 from llavakit.engines.base import Job, Outcome
 from llavakit.errors import KitError, RecordError
 from llavakit.events import EventWriter
-from llavakit.host import environment, plan, references, reproducing, runs, settings
+from llavakit.host import environment, given, plan, references, reproducing, runs, settings
 from llavakit.host.commands import ALL
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline
@@ -169,7 +169,13 @@ def test_a_verdict_in_chinese(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     reproduced(tmp_path, original.id, screen=Screen(lang="zh"))
     out, err = capsys.readouterr()
     assert "逐位复现" in err
-    assert "身份" in out or "同一实验" in out
+    assert "同一实验:没有不同" in out
+    assert "结果" in out
+    with_seed = {"set": ["seed=1"]}
+    reproduced(tmp_path, original.id, options=with_seed, screen=Screen(lang="zh"))
+    out, _ = capsys.readouterr()
+    assert "身份:" in out
+    assert "同一实验" not in out
 
 
 def test_a_flipped_bit_in_the_weights_is_refused_before_the_training(tmp_path: Path) -> None:
@@ -212,6 +218,18 @@ def test_what_came_from_a_user_must_be_named_again(tmp_path: Path) -> None:
     assert "llm" in found["what"]
     folder = str(tmp_path / "mine" / "llm")
     assert reproduced(tmp_path / "w", original.id, options={"llm": folder})["kind"] == "bitwise"
+
+
+def test_a_user_s_folder_is_asked_for_even_if_the_kit_has_one_of_that_name(tmp_path: Path) -> None:
+    shutil.copytree(KIT / "data" / "sample", tmp_path / "mine" / "data")
+    folder = tmp_path / "mine" / "data"
+    tiny = recipes.load(KIT / "configs" / "recipes" / "tiny.yaml")
+    original = first(tmp_path / "w", given.apply(tiny, {"data": str(folder)}))
+    assert original.identity.recipe["data"]["folder"] == "data"
+    assert (KIT / "data").is_dir()
+    assert reproduced(tmp_path / "w", original.id)["error"] == "record.needs-input"
+    found = reproduced(tmp_path / "w", original.id, options={"data": str(folder)})
+    assert found["kind"] == "bitwise"
 
 
 def test_a_run_that_was_never_trained_is_refused(tmp_path: Path) -> None:

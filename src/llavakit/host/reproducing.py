@@ -102,7 +102,8 @@ def _of_users(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         if (path := getattr(getattr(recipe.weights, part), "path", None)) is not None:
             yield part, str(path), f"--{part}"
     folder = recipe.data.folder
-    if folder is not None and not (KIT / folder).is_dir():
+    # /mnt/data is recorded as data, and the kit has such a folder.
+    if folder is not None and not (KIT / folder / recipe.data.file).is_file():
         yield "data", folder, "--data"
 
 
