@@ -40,6 +40,7 @@ HELP = {
     "run": "a run's id, its folder, or a run.json from anywhere",
     "other": "the run to hold against it",
     "environment": "what is installed against the lock, and the image's labels",
+    "markdown": "the Markdown on standard output, for a pull request",
     "quick": "leave out what needs the environment or an engine",
 }
 
@@ -163,6 +164,12 @@ def expect(c, run=None, workspace="", json=False, lang=""):
 def diff(c, run, other, workspace="", json=False, lang=""):
     """What differs between two runs: what they are, then what came out."""
     call("diff", c, locals())
+
+
+@face
+def report(c, run=None, markdown=False, workspace="", json=False, lang=""):
+    """Write a run (the newest) as one HTML file and as Markdown."""
+    call("report", c, locals())
 
 
 @face

@@ -16,6 +16,7 @@ INVOKE = Path(sys.executable).with_name("invoke")
 TASKS = {
     "build", "lock", "doctor", "models", "data", "train", "convert", "ask", "chat", "compare",
     "demo", "merge", "bench", "runs", "clean", "test", "verify", "reproduce", "expect", "diff",
+    "report",
 }  # fmt: skip
 
 
@@ -69,6 +70,7 @@ def test_the_list_comes_at_once() -> None:
         (("reproduce", "nosuch"), "invoke runs"),
         (("reproduce", "README.md"), "run.schema.json"),
         (("expect",), "invoke runs"),
+        (("report",), "invoke runs"),
         (("diff", "one", "other"), "invoke runs"),
     ],
 )

@@ -28,6 +28,7 @@ from llavakit.host import (
     packages,
     pins,
     plan,
+    report,
     reproducing,
     results,
     runs,
@@ -245,6 +246,12 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
     "reproduce": _reproduce,
     "expect": lambda call: expecting.expect(
         call.workspace, str(call.options.get("run") or ""), call.screen
+    ),
+    "report": lambda call: report.report(
+        call.workspace,
+        str(call.options.get("run") or ""),
+        markdown=bool(call.options.get("markdown")),
+        screen=call.screen,
     ),
     "diff": lambda call: diffing.diff(
         call.workspace, call.options["run"], call.options["other"], call.screen

@@ -86,7 +86,7 @@ def recipe_of(original: Run, options: Mapping[str, Any]) -> Recipe:
         raise RecordError("other-lock", run=original.id, ours=ours[:12], theirs=theirs[:12],
                           commit=_commit(original))  # fmt: skip
     recipe = recipes.parse(original.identity.recipe, origin=original.id)
-    for part, name, option in _of_users(recipe):
+    for part, name, option in of_users(recipe):
         if not options.get(part):
             raise RecordError("needs-input", run=original.id, part=part, named=name, option=option)
     recipe = given.apply(recipe, {name: value for name, value in options.items()
@@ -96,7 +96,7 @@ def recipe_of(original: Run, options: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _of_users(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+def of_users(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     """What a record names without saying where it is: part, name, option."""
     for part in given.PARTS:
         if (path := getattr(getattr(recipe.weights, part), "path", None)) is not None:
