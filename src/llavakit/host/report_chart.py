@@ -132,7 +132,7 @@ def _counts(count: int) -> list[int]:
     if count <= 1:
         return [1]
     step = max(1, round(_nice(count / (TICKS - 1))))
-    inner = [mark for mark in range(step, count, step) if mark > 1 and count - mark > step / 2]
+    inner = [mark for mark in range(step, count, step) if mark > 1 and count - mark > step * 0.3]
     return [1, *inner, count]
 
 
