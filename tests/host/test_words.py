@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from pathlib import Path
 
@@ -35,6 +36,43 @@ def test_every_word_is_used() -> None:
     for key in words.TABLE:
         if key.startswith("state.source."):
             assert key.removeprefix("state.") in FAILURES
+
+
+COMPOSED = {
+    "bench": ("host/bench*.py", "training.py", "record_form.py"),
+    "expect": ("host/expecting.py",),
+    "packages": ("host/packages.py",),
+    "pin": ("host/pins.py",),
+    "records": ("host/pins.py",),
+    "report": ("host/report*.*", "record_form.py"),
+    "result": ("host/comparing.py", "host/bands.py", "host/expecting.py"),
+    "state": ("host/checking.py", "steps/check_sources.py", "messages_sources.py"),
+    "verdict": ("host/verdicts.py",),
+    "verify": ("host/verifying.py",),
+}
+"""Where the ends of keys come from that stand nowhere as a whole: ``pin.`` and a pin's name."""
+
+
+def quoted(*modules: str) -> set[str]:
+    """The short texts in quotes of these modules, and their words."""
+    paths = {path for module in modules for path in HOST.parent.glob(module) if path.is_file()}
+    source = "".join(path.read_text() for path in paths if not path.name.startswith("words"))
+    texts = re.findall(r"[\"']([^\"'\n]{1,40})[\"']", source)
+    return {*texts, *(word for text in texts for word in re.split(r"[ .]", text))}
+
+
+def test_no_word_of_any_table_is_dead() -> None:
+    whole = "".join(path.read_text() for path in HOST.glob("*.*") if path.name[:5] != "words")
+    ends = {prefix: quoted(*modules) for prefix, modules in COMPOSED.items()}
+
+    def is_used(key: str) -> bool:
+        prefix, _, end = key.partition(".")
+        if f'"{key}"' in whole or f"'{key}'" in whole:
+            return True
+        known, parts = ends.get(prefix, set()), re.split(r"[ .]", end)
+        return end in known or {part for part in parts if not part.isdigit()} <= known
+
+    assert [key for key in words.TABLE if not is_used(key)] == []
 
 
 def test_chinese_is_said_on_request_only() -> None:

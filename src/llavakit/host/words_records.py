@@ -58,7 +58,6 @@ TABLE: dict[str, Words] = {
     "pin.base": Words("base image", "基础镜像"),
     "pin.python": Words("Python", "Python 版本"),
     "pin.recipe": Words("recipe", "配方"),
-    "pin.image": Words("image", "镜像"),
     "pin.source": Words("the kit's own pictures", "自带图片"),
     "pin.record": Words("record and results", "记录与结果"),
     "pin.done": Words(
@@ -75,7 +74,6 @@ TABLE: dict[str, Words] = {
     "packages.modified": Words("modified", "被修改"),
     "packages.missing": Words("missing", "缺失"),
     "packages.strangers": Words("of no package", "不属于任何软件包"),
-    "packages.versions": Words("not as locked", "与锁不符"),
     "packages.labels": Words("labels of the image", "镜像标签"),
     "packages.as-locked": Words("as locked", "与锁一致"),
     "packages.more": Words("{name} and {count} more", "{name} 等另 {count} 个"),
@@ -130,5 +128,4 @@ TABLE: dict[str, Words] = {
     "expect.other-gpu": Words(
         "no time is known for {gpu}; known: {known}", "没有 {gpu} 的预期时间;已知:{known}"
     ),
-    "expect.nothing": Words("the recipe expects nothing", "配方没有预期"),
 }
