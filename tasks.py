@@ -1,9 +1,9 @@
 """The Invoke face of the kit: `invoke --list`. Each task is one call; nothing is decided here."""
 
-import inspect
 import sys
+from functools import partial
 
-from invoke import task
+from llavakit.host.face import face
 
 HELP = {
     "recipe": "a name in configs/recipes, or a path to a YAML file",
@@ -37,7 +37,7 @@ HELP = {
     "iterations": "how many of each training are watched",
     "bench.plain": "plain XTuner first, with the first recipe; --no-plain leaves it out",
     "squeeze": "leave each recipe only the GPU memory that it says it needs",
-    "run": "a run's id, its folder, or a run.json from anywhere",
+    "run": "a run's id, its folder, or a run.json from anywhere; also without --run",
     "other": "the run to hold against it",
     "environment": "what is installed against the lock, and the image's labels",
     "markdown": "the Markdown on standard output, for a pull request",
@@ -45,17 +45,7 @@ HELP = {
 }
 
 
-def face(body):
-    """A task whose options have their help from the one table."""
-    options = inspect.signature(body).parameters
-    named = {name: HELP.get(f"{body.__name__}.{name}", HELP.get(name)) for name in options}
-    known = {name: text for name, text in named.items() if text}
-    # Invoke has no optional words without a dash: RUN is one where it follows the task's name.
-    words = sys.argv[sys.argv.index(body.__name__) + 1 :][:1] if body.__name__ in sys.argv else []
-    first = ["run"] if "run" in options and words and not words[0].startswith("-") else []
-    needed = [name for name, each in options.items() if each.default is each.empty and name != "c"]
-    return task(body, help=known, iterable=["set"] if "set" in options else [],
-                positional=needed or first)  # fmt: skip
+face = partial(face, known=HELP, argv=sys.argv)
 
 
 def call(name, c, options):

@@ -67,6 +67,10 @@ def test_the_list_comes_at_once() -> None:
         (("models", "--llm", "configs"), "config.json"),
         (("verify", "nosuch"), "invoke runs"),
         (("verify", "--run", "nosuch"), "invoke runs"),
+        (("verify", "--environment", "nosuch"), "invoke runs"),
+        (("verify", "-e", "--engine", "local", "nosuch", "--lang=en"), "invoke runs"),
+        (("expect", "--lang", "en", "nosuch"), "invoke runs"),
+        (("report", "--markdown", "nosuch"), "invoke runs"),
         (("reproduce", "nosuch"), "invoke runs"),
         (("reproduce", "README.md"), "run.schema.json"),
         (("expect",), "invoke runs"),
@@ -91,6 +95,13 @@ def test_a_mistake_is_answered_in_chinese_where_the_locale_is() -> None:
 def test_a_mistake_is_json_for_a_program() -> None:
     done = invoke("train", "--set", "sede=1", "--json")
     assert json.loads(done.stdout)["error"] == "recipe.unknown-key"
+
+
+def test_a_run_is_named_before_or_after_the_options(tmp_path: Path) -> None:
+    for words in (("--json", "nosuch"), ("nosuch", "--json"), ("--json", "--run=nosuch")):
+        done = invoke("verify", *words, INVOKE_LLAVAKIT_WORKSPACE=str(tmp_path / "w"))
+        assert json.loads(done.stdout)["error"] == "record.no-run"
+        assert "nosuch" in done.stdout
 
 
 def test_a_plan_shows_why_and_how_and_writes_nothing(tmp_path: Path) -> None:

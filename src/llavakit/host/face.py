@@ -1,0 +1,46 @@
+"""Make an Invoke task of a function: its options' help, and which words stand without a dash.
+
+Imported for every `invoke --list`, so it imports nothing but Invoke.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from invoke import Task, task
+
+RUN = "run"
+
+
+def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]) -> Task[Any]:
+    """The task of ``body``. ``known`` has the help of options by ``option`` or ``task.option``.
+
+    Options without a default are words, in their order. RUN, which may be left out, is one where
+    ``argv`` has a word for it: Invoke itself asks for every word without a dash that it knows.
+    """
+    options = inspect.signature(body).parameters
+    named = {name: known.get(f"{body.__name__}.{name}", known.get(name)) for name in options}
+    told = {name: text for name, text in named.items() if text}
+    iterable = ["set"] if "set" in options else []
+    words = [name for name, each in options.items() if each.default is each.empty and name != "c"]
+    made: Task[Any] = task(body, help=told, iterable=iterable, positional=words)
+    if not words and RUN in options and has_word(made, argv):
+        made.positional = [RUN]
+    return made
+
+
+def has_word(made: Task[Any], argv: Sequence[str]) -> bool:
+    """Whether ``argv`` has a word after the task's name that is no option and no option's value."""
+    name = made.name
+    rest = iter(argv[argv.index(name) + 1 :] if name in argv else ())
+    values = {f"-{each}" if len(each) == 1 else f"--{each.replace('_', '-')}"
+              for option in made.get_arguments() if option.takes_value
+              for each in option.names}  # fmt: skip
+    for word in rest:
+        if not word.startswith("-"):
+            return True
+        if word in values:
+            next(rest, None)
+    return False
