@@ -104,6 +104,14 @@ def test_a_run_is_named_before_or_after_the_options(tmp_path: Path) -> None:
         assert "nosuch" in done.stdout
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_trouble_is_no_difference(tmp_path: Path, more: tuple[str, ...]) -> None:
+    (tmp_path / "run.json").write_text("no record")
+    for run in ("nosuch", str(tmp_path / "run.json")):
+        done = invoke("diff", run, run, *more, INVOKE_LLAVAKIT_WORKSPACE=str(tmp_path / "w"))
+        assert done.returncode == 2, done.stderr
+
+
 def test_a_plan_shows_why_and_how_and_writes_nothing(tmp_path: Path) -> None:
     root = tmp_path / "w"
     done = invoke("train", "--plan", "--json", INVOKE_LLAVAKIT_WORKSPACE=str(root))

@@ -207,6 +207,15 @@ def _verify(call: Call) -> int:
     return packages.verify(call.settings, call.screen)
 
 
+def _diff(call: Call) -> int:
+    """As of diff(1): 1 is a difference, so whatever fails is 2."""
+    try:
+        return diffing.diff(call.workspace, call.options["run"], call.options["other"], call.screen)
+    except KitError as error:
+        call.screen.failure(error)
+        return 2
+
+
 def _reproduce(call: Call) -> int:
     def open_pipeline(recipe: Recipe, goes_on: Callable[[Path], bool]) -> Pipeline:
         pick = partial(runs.pick, call.workspace, fresh=True, goes_on=goes_on)
@@ -253,9 +262,7 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
         markdown=bool(call.options.get("markdown")),
         screen=call.screen,
     ),
-    "diff": lambda call: diffing.diff(
-        call.workspace, call.options["run"], call.options["other"], call.screen
-    ),
+    "diff": _diff,
     "build": lambda call: building.build(call.settings, call.options, call.screen),
     "lock": lambda call: building.lock(call.screen),
     "doctor": lambda call: doctor.report(call.settings, call.screen),
