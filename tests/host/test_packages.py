@@ -76,6 +76,12 @@ def test_one_changed_byte_is_named(site: Path, name: str) -> None:
     assert check(site).modified == [name]
 
 
+def test_byte_code_of_a_wheel_may_be_written_anew(site: Path) -> None:
+    install(site, "compiled", "1", {"compiled/__pycache__/x.cpython-310.pyc": b"old"})
+    (site / "compiled" / "__pycache__" / "x.cpython-310.pyc").write_bytes(b"new")
+    assert check(site).modified == []
+
+
 def test_missing_files_and_files_of_nobody_are_named(site: Path) -> None:
     (site / "other.py").unlink()
     (site / "evil.pth").write_text("import os")
