@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ def docker_is_missing() -> str:
         found = client.images.list(name=tag)
         client.close()
     except DockerException as error:
+        with warnings.catch_warnings():  # the SDK leaves the socket of a failed start open
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         return f"no Docker Engine answers: {error}"
     return "" if found else f"there is no image {tag}: `invoke build` makes it"
 
