@@ -93,13 +93,15 @@ def _weights(source: Path) -> dict[str, Any]:
         return weights.tensors(source)
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    with _mapped():
+    with mapped():
         return dict(get_fp32_state_dict_from_zero_checkpoint(source.parent, source.name))
 
 
 @contextlib.contextmanager
-def _mapped() -> Iterator[None]:
-    """Map what torch loads: of the tutorial's 19 GB only the 6 GB of weights are read."""
+def mapped() -> Iterator[None]:
+    """Within, torch maps what it loads: only the parts that are used are read, and none is copied
+    to memory first. Of the tutorial's 19 GB these are the 6 GB of weights.
+    """
     import torch
 
     load, torch.load = torch.load, functools.partial(torch.load, mmap=True)

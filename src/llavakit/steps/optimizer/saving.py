@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
+from llavakit.steps import checkpoints
 from llavakit.steps.optimizer.adamw import MixedPrecisionAdamW
 from llavakit.steps.optimizer.places import of_its_own
 
@@ -68,18 +68,8 @@ def _seed(path: str) -> int | None:
 
 
 def _resume(resume: Callable[..., None], filename: str, **options: Any) -> None:
-    with _mapped():
+    with checkpoints.mapped():
         resume(filename, **{**options, "map_location": "cpu"})
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    """Map what torch loads: it is copied to its place, not to memory first."""
-    load, torch.load = torch.load, functools.partial(torch.load, mmap=True)
-    try:
-        yield
-    finally:
-        torch.load = load
 
 
 def _optimizer(runner: Any) -> MixedPrecisionAdamW:
