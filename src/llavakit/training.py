@@ -96,6 +96,8 @@ class Train(Part):
     deepspeed: Literal["zero2", "none"]
     """On a CPU it computes in fp32, over gloo: to try what a GPU host runs."""
     memory: Memory | None = None
+    deterministic: bool = False
+    """The same bits each time on one kind of GPU, for more time; a CPU gives them anyway."""
     log_every: PositiveInt = 10
     checkpoints: Checkpoints
     evaluation: Evaluation | None = None

@@ -93,7 +93,7 @@ def test_a_thread_that_fails_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatc
         raise MemoryError
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(ahead.Draws, "_uniform", fail)
+    monkeypatch.setattr(ahead.Draws, "_skip", fail)
     draws = draws_for(llama(), 3)
     monkeypatch.undo()
     assert same(drawn(3, draws), drawn(3, None))

@@ -23,6 +23,7 @@ from llavakit.steps.adapted import Layer
 
 SLOPE = math.sqrt(5)
 """torch's and PEFT's argument for what a linear layer begins with."""
+SKIPPED = 1 << 16
 
 
 def draw(recipe: Recipe, models: Path, depth: int) -> Draws:
@@ -61,6 +62,7 @@ class Draws:
         self._layers, self._rank = list(layers), rank
         self._width, self._projector, self._loader = width, list(projector), loader
         self._generator = torch.Generator().manual_seed(seed)
+        self._skipped = torch.empty(SKIPPED, dtype=torch.uint8)
         self._drawn: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
@@ -132,17 +134,22 @@ class Draws:
             torch.empty((), dtype=torch.int64).random_(generator=self._generator)
         torch.randn(self._width, generator=self._generator)
         for layer in self._projector:
-            self._uniform(layer.inputs * layer.outputs, 1.0)
-            self._uniform(layer.outputs, 1.0)
+            self._skip(layer.inputs * layer.outputs + layer.outputs)
         drawn.put(self._generator.get_state())
         for layer in self._layers:
             if self._stopped.is_set():
                 return
             first, second = self._rank * layer.inputs, self._rank * layer.outputs
-            self._uniform(first, 1.0)
-            self._uniform(second, 1.0)
+            self._skip(first + second)
             drawn.put(self._uniform(first, _bound(layer.inputs)))
         drawn.put(self._generator.get_state())
+
+    def _skip(self, count: int) -> None:
+        """Go past ``count`` numbers, in half the time: a byte takes as much from torch's CPU
+        generator as a float, and a small buffer stays in the CPU's cache.
+        """
+        for start in range(0, count, len(self._skipped)):
+            self._skipped[: count - start].random_(generator=self._generator)
 
     def _uniform(self, count: int, bound: float) -> Any:
         import torch

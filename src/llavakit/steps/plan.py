@@ -41,6 +41,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     memory: Memory | None = None
     """With a memory profile the kit's own optimizer trains."""
+    deterministic: bool = False
 
 
 def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
@@ -75,7 +76,7 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
     }
     deepspeed = _deepspeed(train, machine)
     values["deepspeed"] = deepspeed is not None
-    return Plan(iterations, deepspeed, values, notes, train.memory)
+    return Plan(iterations, deepspeed, values, notes, train.memory, train.deterministic)
 
 
 def render(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from llavakit.steps import lean
 from llavakit.steps.ahead import Draws
 from llavakit.steps.checkpoints import Checkpoint
-from llavakit.steps.device import has_gpu
+from llavakit.steps.device import compute_deterministically, has_gpu, uncollected
 from llavakit.steps.plan import Plan
 
 CONFIG = "config.py"
@@ -22,8 +22,11 @@ DEEPSPEED = "deepspeed.json"
 
 def run(folder: Path, planned: Plan, start: Checkpoint | None, hook: Any, draws: Draws) -> None:
     """Train what was rendered into ``folder``, from ``start``; ``hook`` is mmengine's."""
-    from xtuner.tools import train
+    with uncollected():
+        from xtuner.tools import train
 
+    if planned.deterministic:
+        compute_deterministically()
     _patch(planned, hook, draws)
     argv = ["train", (folder / CONFIG).as_posix(), "--work-dir", folder.as_posix()]
     if start:
