@@ -95,14 +95,16 @@ TABLE: dict[str, Entry] = {
     ),
     "step.small-to-ask": Entry(
         Text(
-            "{gpu} has {total} MiB; the model of {recipe}, which answers in 16 bits, takes {need}.",
-            "`invoke train` and `invoke convert` run here; for ask, chat, compare and the check of "
-            "merge take the workspace to a GPU with 24 GB.",
+            "{gpu} has {total} MiB; the model of {recipe} takes {need} to answer.",
+            "`invoke train` and `invoke convert` run here, and `--set ask.quantization=nf4` lets "
+            "ask, chat and compare answer in 4 bits; the check of merge, in 16, takes a GPU with "
+            "24 GB: take the workspace there.",
         ),
         Text(
-            "{gpu} 的显存为 {total} MiB;{recipe} 的模型以 16 位回答,需要 {need} MiB。",
-            "`invoke train` 和 `invoke convert` 可以在这里运行;ask、chat、compare 以及 merge 的检查"
-            "请把工作区带到 24 GB 显存的 GPU 上进行。",
+            "{gpu} 的显存为 {total} MiB;{recipe} 的模型回答时需要 {need} MiB。",
+            "`invoke train` 和 `invoke convert` 可以在这里运行;加上 `--set ask.quantization=nf4`,"
+            "ask、chat、compare 以 4 位回答;merge 的检查以 16 位进行,"
+            "请把工作区带到 24 GB 显存的 GPU 上。",
         ),
     ),
     "step.needs-bf16": Entry(

@@ -60,6 +60,8 @@ class Ask(Part):
     swapped: bool = False
     """Also ask about the next picture: shows whether the picture decides."""
     max_new_tokens: PositiveInt = 64
+    quantization: Literal["nf4", "none"] = "none"
+    """``nf4``: the language model answers in 4 bits, as it was trained; on a CPU it does not."""
 
 
 class Expected(Part):
@@ -89,7 +91,9 @@ class Needs(Part):
     gpu_mib: PositiveInt | None = None
     """Free memory of one GPU while it trains, in MiB."""
     ask_gpu_mib: PositiveInt | None = None
-    """The same while the model answers: there its language model is not quantised."""
+    """The same while the model answers in 16 bits, as a merged one does in its check."""
+    ask_nf4_gpu_mib: PositiveInt | None = None
+    """The same with ``ask.quantization: nf4``."""
 
 
 class Recipe(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from host.test_pipeline import DEFAULTS, pipeline, working
 from llavakit import recipe as recipes
 from llavakit import record, workspace
 from llavakit.errors import EngineError, KitError, StepError
-from llavakit.host import environment, memory, nvidia, preflight, settings
+from llavakit.host import environment, memory, nvidia, preflight, profiles, settings
 from llavakit.host.console import Screen
 from llavakit.host.nvidia import Gpu
 from llavakit.host.settings import KIT
+from llavakit.recipe import Recipe
 
 TUTORIAL = recipes.load(KIT / "configs" / "recipes" / "tutorial.yaml")
 L20 = nvidia.parse(TWO)[0]
+TRAINS = profiles.gpu_mib(TUTORIAL, trains=True, asks=False, merges=False)
 
 
 class Host:
@@ -132,7 +135,7 @@ def test_a_recipe_of_one_s_own_gets_no_profile_with_other_data(host: Host) -> No
     small = replace(L20, total_mib=24000, free_mib=23900)
     for recipe in (own, TUTORIAL.model_copy(update={"name": "mine"})):
         with pytest.raises(StepError) as caught:
-            preflight.check_gpu(recipe, [small], "all", trains=True)
+            preflight.check_gpu(recipe, [small], "all", TRAINS)
         assert caught.value.id == "step.small-gpu"
 
 
@@ -140,19 +143,36 @@ def test_a_rehearsal_gets_the_profile_too() -> None:
     rehearsal = TUTORIAL.model_copy(update={"weights": TUTORIAL.rehearsal})
     small = replace(L20, total_mib=24000, free_mib=23900)
     with pytest.raises(StepError) as caught:
-        preflight.check_gpu(rehearsal, [small], "all", trains=True)
+        preflight.check_gpu(rehearsal, [small], "all", TRAINS)
     assert caught.value.id == "step.other-profile"
 
 
-def test_who_can_train_but_not_ask_is_told_before_the_training() -> None:
-    profile = recipes.load(KIT / "configs" / "recipes" / "tutorial-16g.yaml")
+def test_who_can_train_but_not_ask_in_16_bits_is_told_before_the_training() -> None:
+    load = partial(recipes.load, KIT / "configs" / "recipes" / "tutorial-16g.yaml")
     card = replace(L20, total_mib=16376, free_mib=16000)
-    preflight.check_gpu(profile, [card], "all", trains=True)
-    for trains in (True, False):
-        with pytest.raises(StepError) as caught:
-            preflight.check_gpu(profile, [card], "all", trains=trains, asks=True)
-        assert caught.value.id == "step.small-to-ask"
-        assert "invoke train" in caught.value.remedy()
+
+    def check(recipe: Recipe, **uses: bool) -> None:
+        uses = {"trains": False, "asks": False, "merges": False, **uses}
+        preflight.check_gpu(recipe, [card], "all", profiles.gpu_mib(recipe, **uses))
+
+    check(load(), trains=True, asks=True)  # in 4 bits
+    for recipe, use in ((load(["ask.quantization=none"]), "asks"), (load(), "merges")):
+        for trains in (True, False):
+            with pytest.raises(StepError) as caught:
+                check(recipe, trains=trains, **{use: True})
+            assert caught.value.id == "step.small-to-ask"
+            assert "ask.quantization=nf4" in caught.value.remedy()
+
+
+def test_the_memory_that_a_recipe_takes_is_that_of_what_it_will_do() -> None:
+    recipe = recipes.load(KIT / "configs" / "recipes" / "tutorial-16g.yaml")
+    for trains, asks, merges, needs in (
+        (True, True, False, (15500, 10000)),
+        (False, True, False, (0, 10000)),
+        (False, True, True, (0, 20500)),
+        (True, False, False, (15500, 0)),
+    ):
+        assert profiles.gpu_mib(recipe, trains=trains, asks=asks, merges=merges) == needs
 
 
 @pytest.mark.parametrize(("mib", "capability"), [(12288, (8, 9)), (23028, (7, 5))])
@@ -167,7 +187,7 @@ def test_a_profile_is_refused_where_there_is_no_bf16() -> None:
     profile = recipes.load(KIT / "configs" / "recipes" / "tutorial-24g.yaml")
     turing = replace(L20, capability=(7, 5))
     with pytest.raises(StepError) as caught:
-        preflight.check_gpu(profile, [turing], "all", trains=True)
+        preflight.check_gpu(profile, [turing], "all", TRAINS)
     assert caught.value.id == "step.needs-bf16"
 
 

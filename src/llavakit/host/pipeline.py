@@ -23,7 +23,7 @@ from llavakit.workspace import Workspace
 
 MEMORY_SHARE = 0.9
 """Of the host's memory, for one job: a step that wants more is stopped, not its host."""
-ASKS = {"ask", "chat", "check_merged"}
+ASKS = {"ask", "chat"}
 """The steps that load the whole model to let it answer."""
 SHM_BYTES = 8 << 30
 """Shared memory of a job on a GPU: data loaders and NCCL pass tensors through it."""
@@ -112,7 +112,7 @@ class Pipeline:
         if preflight.needs_gpu(recipe) and steps:
             preflight.check(
                 self.screen, self.settings, recipe, self.gpus(),
-                trains="train" in steps, asks=bool(steps & ASKS),
+                trains="train" in steps, asks=bool(steps & ASKS), merges="check_merged" in steps,
                 busy=workspace.is_busy(self.run_dir),
             )  # fmt: skip
 

@@ -43,11 +43,12 @@ def check(
     trains: bool,
     busy: bool,
     asks: bool = False,
+    merges: bool = False,
 ) -> None:
     """Refuse ``recipe`` on a host where it cannot run on ``gpus`` (as in ``Job.gpus``).
 
     ``trains``: its memory is needed. ``busy``: its own training is under way and holds that memory.
-    ``asks``: its model will answer.
+    ``asks``: its model will answer. ``merges``: its merged model will, in 16 bits.
 
     Raises StepError ``needs-gpu``, ``no-such-gpu``, ``no-kernels``, ``old-driver``, ``needs-bf16``,
     ``small-gpu``, ``other-profile``, ``small-to-ask``, ``busy-gpu``, ``little-memory``; EngineError
@@ -66,15 +67,17 @@ def check(
         screen.say("gpu", f"not looked at: {why}; given by {access}")
     else:
         given = visible(gpus, access)
-        check_gpu(recipe, found, given, trains=trains and not busy, asks=asks and not busy)
+        needs = profiles.gpu_mib(recipe, trains=trains, asks=asks, merges=merges)
+        check_gpu(recipe, found, given, (0, 0) if busy else needs)
     if trains and not busy:
         check_memory(recipe)
 
 
-def check_gpu(
-    recipe: Recipe, found: Sequence[Gpu], gpus: str, *, trains: bool, asks: bool = False
-) -> None:
-    """Refuse a GPU that cannot run ``recipe``; see :func:`check`."""
+def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, needs: tuple[int, int]) -> None:
+    """Refuse a GPU that cannot run ``recipe``; see :func:`check`.
+
+    ``needs``: MiB while it trains and while it answers, 0 for what it will not do.
+    """
     chosen = nvidia.chosen(found, gpus)
     if not chosen:
         names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
@@ -84,9 +87,8 @@ def check_gpu(
         raise problem
     if recipe.train.memory is not None and gpu.capability is not None and gpu.capability < BF16:
         raise StepError("needs-bf16", recipe=recipe.name)
-    train = recipe.needs.gpu_mib or 0 if trains else 0
-    ask = recipe.needs.ask_gpu_mib or 0 if asks else 0
-    need = max(train, ask)
+    train, ask = needs
+    need = max(needs)
     if gpu.free_mib >= need:
         return
     name = f"GPU {gpu.index} ({gpu.name})"

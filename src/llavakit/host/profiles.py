@@ -10,7 +10,7 @@ from llavakit.host.settings import KIT
 from llavakit.recipe import Recipe
 
 RECIPES = KIT / "configs" / "recipes"
-HOW = {"memory", "deepspeed", "checkpoints", "evaluation", "log_every"}
+HOW = {"memory", "deepspeed", "checkpoints", "evaluation", "log_every", "deterministic"}
 """What of ``train`` says how it is trained, not what."""
 
 
@@ -22,6 +22,13 @@ def fitting(recipe: Recipe, mib: int) -> Recipe | None:
     """
     fit = [each for each in _same(recipe) if (each.needs.gpu_mib or mib + 1) <= mib]
     return max(fit, key=lambda each: (maths(each) == "identical", each.needs.gpu_mib), default=None)
+
+
+def gpu_mib(recipe: Recipe, *, trains: bool, asks: bool, merges: bool) -> tuple[int, int]:
+    """MiB of one GPU while it trains, and while it or its merged model answers; 0 for neither."""
+    needs, in_16_bits = recipe.needs, merges or (asks and recipe.ask.quantization == "none")
+    ask = needs.ask_gpu_mib if in_16_bits else needs.ask_nf4_gpu_mib if asks else 0
+    return (needs.gpu_mib or 0 if trains else 0), ask or 0
 
 
 def maths(recipe: Recipe) -> str:
@@ -45,4 +52,5 @@ def _same_run(one: Recipe, other: Recipe) -> bool:
 def _given(recipe: Recipe) -> dict[str, Any]:
     """What else decides a run, but for the weights and the data's place: options name them."""
     data = recipe.data.model_dump(exclude={"folder", "download", "repeat"})
-    return {"data": data, "template": recipe.prompt_template, "ask": recipe.ask}
+    ask = recipe.ask.model_dump(exclude={"quantization"})
+    return {"data": data, "template": recipe.prompt_template, "ask": ask}

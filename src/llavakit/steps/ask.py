@@ -52,7 +52,8 @@ def make(job: Job) -> None:
 
     from llavakit.steps import llava
 
-    model = llava.load(job.recipe, job.args.weights, job.args.tuned)
+    how = job.recipe.ask.quantization
+    model = llava.load(job.recipe, job.args.weights, job.args.tuned, quantization=how)
     job.events.emit("machine", **machine.describe())
     features = {}
     for name in table["pictures"]:

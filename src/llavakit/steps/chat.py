@@ -68,7 +68,8 @@ def picture(path: Path) -> Image:
 def talk(args: argparse.Namespace, recipe: Recipe, out: TextIO) -> None:
     """Load the model, then talk on ``out``."""
     image = picture(args.image)
-    model = llava.load(recipe, args.weights, args.tuned)
+    how = recipe.ask.quantization
+    model = llava.load(recipe, args.weights, args.tuned, quantization=how)
     features = model.look(image)
     most = recipe.ask.max_new_tokens
 

@@ -109,8 +109,10 @@ class LLaVA:
         return self.llm.get_input_embeddings()(torch.tensor(ids, device=self.llm.device))
 
 
-def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
+def load(recipe: Recipe, models: Path, tuned: Path, *, quantization: str = "none") -> LLaVA:
     """The pretrained model with what ``tuned`` (made by ``convert``) adds to it.
+
+    ``quantization`` is ``Ask``'s: on a GPU, ``nf4`` keeps the language model in 4 bits.
 
     Raises WeightsError ``missing``, ``not-converted``, ``not-plain`` and ``projector-shape``.
     """
@@ -132,7 +134,8 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
         processor = CLIPImageProcessor.from_pretrained(
             models / weights.VISION, local_files_only=True
         )
-        llm = LlamaForCausalLM.from_pretrained(models / weights.LLM, **safe)
+        bits = {"quantization_config": _nf4(dtype)} if gpu and quantization == "nf4" else {}
+        llm = LlamaForCausalLM.from_pretrained(models / weights.LLM, **safe, **bits)
         vision = CLIPVisionModel.from_pretrained(models / weights.VISION, **safe)
     except (OSError, ValueError) as error:
         raise WeightsError("missing", folder=models, why=str(error)) from error
@@ -158,14 +161,29 @@ def load(recipe: Recipe, models: Path, tuned: Path) -> LLaVA:
     )
 
 
+def _nf4(dtype: Any) -> Any:
+    """As the training quantises."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_quant_type="nf4",
+    )
+
+
 def placed(part: Any, device: Any, dtype: Any) -> Any:
     """``part`` on ``device``, its parameters as ``dtype``, for inference.
 
     Buffers stay as they are: Llama computes the angles of its positions from one, and in fp16 they
-    would be half a radian off at a thousand tokens.
+    would be half a radian off at a thousand tokens. So do numbers of 4 bits, two in a byte.
     """
-    for parameter in part.to(device).parameters():
-        parameter.data = parameter.data.to(dtype)
+    for parameter in part.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(device, dtype)
+    for buffer in part.buffers():
+        buffer.data = buffer.data.to(device)
     return part.eval()
 
 
