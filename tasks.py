@@ -41,6 +41,7 @@ HELP = {
     "other": "the run to hold against it",
     "environment": "what is installed against the lock, and the image's labels",
     "markdown": "the Markdown on standard output, for a pull request",
+    "fix": "remove what killed runs left: ended containers, half-made files",
     "quick": "leave out what needs the environment or an engine",
 }
 
@@ -175,8 +176,9 @@ def lock(c, json=False, lang=""):
 
 
 @face
-def doctor(c, workspace="", json=False, lang=""):
-    """Say what this host offers: engines, disk, memory, GPU."""
+def doctor(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
+           engine="", gpus="", workspace="", fix=False, json=False, lang=""):  # fmt: skip
+    """Check all that a recipe needs of this host; exit status 1 when something is lacking."""
     call("doctor", c, locals())
 
 

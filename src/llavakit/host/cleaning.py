@@ -67,16 +67,23 @@ def _folders(place: Workspace, settings: Settings, options: Mapping[str, Any]) -
     found = [
         path for path in place.cache.glob("*") if path not in keep and path.name != ".writable"
     ]
-    for pattern in (".*.partial", ".*.old"):  # what a killed step left half-made
-        for folder in (place.models, place.data, place.runs):
-            found += folder.glob(pattern)
-        found += place.runs.glob(f"*/{pattern}")
+    found += half_made(place)
     for name in ("models", "data", "runs"):
         if options.get(name):
             found += (path for path in (place.root / name).glob("*"))
     if options.get("environments") and settings.environments.exists():
         found.append(settings.environments)
     return sorted(set(found))
+
+
+def half_made(place: Workspace) -> list[Path]:
+    """What a killed step left half-made."""
+    found: list[Path] = []
+    for pattern in (".*.partial", ".*.old"):
+        for folder in (place.models, place.data, place.runs):
+            found += folder.glob(pattern)
+        found += place.runs.glob(f"*/{pattern}")
+    return found
 
 
 def _size(path: Path) -> str:

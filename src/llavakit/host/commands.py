@@ -19,7 +19,6 @@ from llavakit.host import (
     checking,
     cleaning,
     diffing,
-    doctor,
     environment,
     expecting,
     finding,
@@ -39,6 +38,8 @@ from llavakit.host import (
     words,
 )
 from llavakit.host.console import Screen
+from llavakit.host.doctor import report as doctor
+from llavakit.host.doctor.findings import Host
 from llavakit.host.pipeline import Pipeline, system_error
 from llavakit.host.plan import Todo
 from llavakit.host.settings import KIT, Settings
@@ -265,7 +266,9 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
     "diff": _diff,
     "build": lambda call: building.build(call.settings, call.options, call.screen),
     "lock": lambda call: building.lock(call.screen),
-    "doctor": lambda call: doctor.report(call.settings, call.screen),
+    "doctor": lambda call: doctor.report(
+        Host(call.settings, call.pipeline(), TARGETS["compare"]), fix=bool(call.options.get("fix"))
+    ),
     "runs": lambda call: runs.report(Workspace(call.settings.workspace), call.screen),
     "clean": lambda call: cleaning.clean(call.settings, call.options, call.screen),
     "test": lambda call: testing.test(call.settings, call.options, call.screen),

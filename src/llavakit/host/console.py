@@ -64,7 +64,7 @@ class Screen:
         if self.json_output:
             self._document = value
         elif table is not None:
-            self._out.print(table)
+            self._out.print(table, crop=False)
         elif text:
             self._out.print(Text(text), soft_wrap=True)
 

@@ -38,6 +38,8 @@ LABEL_BASE = "org.opencontainers.image.base.name"
 LABEL_BASE_DIGEST = "org.opencontainers.image.base.digest"
 LOCAL_GIB = 7.0
 """Disk that making the local environment takes at its peak."""
+IMAGE_GIB = 7.0
+"""Disk that building the image takes where the engine keeps its images."""
 
 
 def lock_sha256() -> str:
@@ -96,6 +98,19 @@ def gpu_access(settings: Settings) -> str:
 def local_folder(settings: Settings) -> Path:
     """Where the local engine's environment for the present lock lies."""
     return settings.environments / lock_sha256()[:12]
+
+
+def has_local(settings: Settings) -> bool:
+    """Whether the local engine's environment for the present lock is there, whole."""
+    return venv.is_ready(local_folder(settings), LOCK)
+
+
+def present(settings: Settings, client: DockerClient | None) -> Engine:
+    """The engine of ``client``, else the local one, as it is: nothing is made or built."""
+    if client is not None:
+        return docker_engine.DockerEngine(client, settings.image_tag)
+    python = local_folder(settings) / "bin" / "python"
+    return LocalEngine(python, SOURCE, workspace=settings.workspace)
 
 
 def _local(settings: Settings, screen: Screen) -> Engine:

@@ -83,22 +83,28 @@ def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, needs: tuple[int,
         names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
         raise StepError("no-such-gpu", wanted=gpus, found=names)
     gpu = chosen[0]
-    if problem := unusable(gpu):
+    problem = unusable(gpu) or no_bf16(recipe, gpu) or lacks_memory(recipe, gpu, found, needs)
+    if problem is not None:
         raise problem
-    if recipe.train.memory is not None and gpu.capability is not None and gpu.capability < BF16:
-        raise StepError("needs-bf16", recipe=recipe.name)
+
+
+def lacks_memory(
+    recipe: Recipe, gpu: Gpu, found: Sequence[Gpu], needs: tuple[int, int]
+) -> StepError | None:
+    """Why ``needs`` do not fit ``gpu``: its size, or what others hold of it. None: they fit."""
     train, ask = needs
     need = max(needs)
     if gpu.free_mib >= need:
-        return
+        return None
     name = f"GPU {gpu.index} ({gpu.name})"
     if gpu.total_mib < train:
-        raise _too_small(recipe, gpu, name, train)
+        return _too_small(recipe, gpu, name, train)
     if gpu.total_mib < ask:
-        raise StepError("small-to-ask", gpu=name, total=gpu.total_mib, recipe=recipe.name, need=ask)
+        params: dict[str, Any] = {"total": gpu.total_mib, "recipe": recipe.name}
+        return StepError("small-to-ask", gpu=name, need=ask, **params)
     others = [str(other.index) for other in found
               if other.free_mib >= need and not unusable(other)]  # fmt: skip
-    raise StepError(
+    return StepError(
         "busy-gpu",
         gpu=name, free=gpu.free_mib, total=gpu.total_mib, recipe=recipe.name, need=need,
         holders="; ".join(holder.words() for holder in nvidia.holders(gpu)) or "-",
@@ -117,14 +123,31 @@ def _too_small(recipe: Recipe, gpu: Gpu, name: str, need: int) -> StepError:
 
 def unusable(gpu: Gpu) -> StepError | None:
     """Why no recipe of the kit runs on ``gpu``; None where that is not known."""
+    return no_kernels(gpu) or old_driver(gpu)
+
+
+def no_kernels(gpu: Gpu) -> StepError | None:
+    """The refusal of a GPU that the pinned torch was not built for."""
+    if gpu.capability is None or has_kernels(gpu.capability):
+        return None
     name = f"GPU {gpu.index} ({gpu.name})"
-    if gpu.capability is not None and not has_kernels(gpu.capability):
-        built = " ".join(f"{major}.{minor}" for major, minor in BUILT_FOR)
-        said = "{}.{}".format(*gpu.capability)
-        return StepError("no-kernels", gpu=name, capability=said, built=built)
-    if driver_numbers(gpu.driver) < MIN_DRIVER:
-        return StepError("old-driver", found=gpu.driver, needed=MIN_DRIVER_WORDS)
-    return None
+    built = " ".join(f"{major}.{minor}" for major, minor in BUILT_FOR)
+    said = "{}.{}".format(*gpu.capability)
+    return StepError("no-kernels", gpu=name, capability=said, built=built)
+
+
+def old_driver(gpu: Gpu) -> StepError | None:
+    """The refusal of a driver that does not serve CUDA 12."""
+    if driver_numbers(gpu.driver) >= MIN_DRIVER:
+        return None
+    return StepError("old-driver", found=gpu.driver, needed=MIN_DRIVER_WORDS)
+
+
+def no_bf16(recipe: Recipe, gpu: Gpu) -> StepError | None:
+    """The refusal of a GPU that cannot compute in what a memory profile trains in."""
+    if recipe.train.memory is None or gpu.capability is None or gpu.capability >= BF16:
+        return None
+    return StepError("needs-bf16", recipe=recipe.name)
 
 
 def has_kernels(capability: tuple[int, int]) -> bool:

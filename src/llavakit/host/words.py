@@ -6,7 +6,7 @@ are in both languages.
 
 from __future__ import annotations
 
-from llavakit.host import words_records, words_report
+from llavakit.host import words_doctor, words_doctor_host, words_records, words_report
 from llavakit.host.words_form import Words
 
 
@@ -21,6 +21,8 @@ def text(key: str, /, lang: str, **params: object) -> str:
 TABLE: dict[str, Words] = {
     **words_records.TABLE,
     **words_report.TABLE,
+    **words_doctor.TABLE,
+    **words_doctor_host.TABLE,
     # --- what is to come, and the question ---
     "needs.minutes": Words("about {minutes:g} min", "约 {minutes:g} 分钟"),
     "needs.memory": Words("{gib:g} GiB of memory", "内存 {gib:g} GiB"),

@@ -1,0 +1,102 @@
+"""What earlier runs left: containers that nobody waits for, and files that were never finished.
+
+While another command is at work in the workspace, its containers and files are its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from llavakit.engines import docker_facts
+from llavakit.engines.docker_facts import EngineFacts, Leftover
+from llavakit.errors import EngineError
+from llavakit.host import amounts, cleaning
+from llavakit.host.doctor.findings import Check, Finding, Host
+from llavakit.host.doctor.place import PREFIX
+from llavakit.host.pipeline import job_labels
+
+RECENT_SECONDS = 30.0
+
+
+def containers(host: Host) -> Finding:
+    """Containers of this workspace, or of one that is gone, that ended or never began."""
+    found = host.docker()
+    if isinstance(found, EngineError):
+        return host.skipped("left.no-engine")
+    names = [each.name for each in abandoned(host, found)]
+    if not names:
+        return host.passed("left.no-containers")
+    return host.lacks("warn", "left.containers", count=len(names), names=", ".join(names))
+
+
+def files(host: Host) -> Finding:
+    """Folders that a killed step left half-made."""
+    found = half_made(host)
+    if not found:
+        return host.passed("left.no-files")
+    names = ", ".join(str(path.relative_to(host.nearest)) for path in found)
+    return host.lacks("warn", "left.files", count=len(found), names=names)
+
+
+def downloads(host: Host) -> Finding:
+    """Downloads that were cut off: a fetch goes on with them, so nothing is to be done."""
+    parts = [file for top in (host.workspace.models, host.workspace.data)
+             for folder in top.glob("downloads/.*.parts")
+             for file in folder.rglob("*") if file.is_file()]  # fmt: skip
+    if not parts:
+        return host.passed("left.no-downloads")
+    size = amounts.size(sum(file.stat().st_size for file in parts))
+    return host.passed("left.downloads", count=len(parts), size=size)
+
+
+def abandoned(host: Host, facts: EngineFacts) -> list[Leftover]:
+    """The containers that may be removed. Raises EngineError."""
+    own = job_labels(host.workspace)["workspace"]
+    return [
+        each
+        for each in docker_facts.leftovers(facts.client)
+        if (host.at_rest() and each.labels.get("workspace") == own)
+        or (each.workspace and not Path(each.workspace).exists())
+    ]
+
+
+def half_made(host: Host) -> list[Path]:
+    """The files and folders that may be removed."""
+    if not host.at_rest():
+        return []
+    ours = [*host.nearest.glob(f"{PREFIX}*"), *cleaning.half_made(host.workspace)]
+    return sorted(path for path in ours if _is_old(path))
+
+
+def fix(host: Host) -> list[str]:
+    """Remove both, naming each before; returns what was removed."""
+    done: list[str] = []
+    found = host.docker()
+    names = [] if isinstance(found, EngineError) else [e.name for e in abandoned(host, found)]
+    for name in names:
+        host.pipeline.screen.say("fix", host.say("fix.container", name=name))
+    if names and isinstance(found, EngineFacts):
+        docker_facts.remove(found.client, names)
+        done += [f"container {name}" for name in names]
+    for path in half_made(host):
+        host.pipeline.screen.say("fix", host.say("fix.files", path=path))
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        done.append(str(path))
+    return done
+
+
+def _is_old(path: Path) -> bool:
+    """Not of a doctor that looks at this moment."""
+    try:
+        return time.time() - path.lstat().st_mtime > RECENT_SECONDS
+    except OSError:  # gone already
+        return False
+
+
+CHECKS = (
+    Check("leftovers.containers", containers, needed=False),
+    Check("leftovers.files", files, needed=False),
+    Check("leftovers.downloads", downloads, needed=False),
+)

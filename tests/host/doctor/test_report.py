@@ -1,0 +1,253 @@
+"""All checks in time, the lines for a person, the document for a program, and what --fix takes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from host.doctor.machine import Machine
+from host.doctor.test_checks import leftover
+from rich.console import Console
+
+from llavakit.engines import docker_facts
+from llavakit.errors import EngineError
+from llavakit.host import doctor, environment, nvidia, words
+from llavakit.host.doctor import checks, probe, report
+from llavakit.host.doctor.findings import Check, Finding, Host
+
+
+@pytest.fixture(autouse=True)
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "look", lambda host: host.passed("gpu.nobody"))
+
+
+def body(machine: Machine, capsys: pytest.CaptureFixture[str], **options: Any) -> Any:
+    host = machine.host()
+    host.pipeline.screen.json_output = True
+    status = report.report(host, fix=options.get("fix", False))
+    host.pipeline.screen.close(status)
+    found = json.loads(capsys.readouterr().out)
+    assert found["ready"] is (status == 0)
+    return found
+
+
+def test_a_ready_host_is_told_in_the_last_line(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.report(machine.host(), fix=False) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "ready for tutorial"
+    machine.labels = None
+    assert report.report(machine.host(), fix=False) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "ready for tutorial (warnings: 1)"
+
+
+def test_what_fails_is_named_with_what_runs_here(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.device = False
+    assert report.report(machine.host(), fix=False) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "not ready for tutorial: gpu.device; what runs here: `invoke demo`"
+
+
+def test_on_a_broken_gpu_the_demo_leaves_it_alone(machine: Machine) -> None:
+    machine.answer["gpus"] = "none"
+    host = machine.host()
+    assert report.verdict(host, checks.run(host)).endswith("`invoke demo --gpus none`")
+
+
+@pytest.mark.parametrize("lacks", ["engine", "disk"])
+def test_no_demo_is_promised_where_none_runs(machine: Machine, lacks: str) -> None:
+    if lacks == "engine":
+        machine.options["engine"] = "docker"
+        machine.error = EngineError("no-daemon", why="refused", address="x")
+    else:
+        machine.disk = machine.statvfs(left=3)
+    host = machine.host()
+    assert "invoke demo" not in report.verdict(host, checks.run(host))
+
+
+def test_a_program_reads_every_check(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    found = body(machine, capsys)
+    assert found["version"] == 1
+    assert found["recipe"] == "tutorial"
+    assert found["engine"] == "docker"
+    assert {check["id"] for check in found["checks"]} == {
+        *(check.id for check in checks.CHECKS),
+        "gpu.probe",
+    }
+    keys = {"id", "status", "found", "remedy", "seconds"}
+    assert all(set(check) == keys for check in found["checks"])
+
+
+def slow(seconds: float) -> Any:
+    def look(_: Host) -> Finding:
+        time.sleep(seconds)
+        return Finding("pass", "late")
+
+    return look
+
+
+def test_what_hangs_is_left_behind_and_said_to_hang(machine: Machine) -> None:
+    table = [
+        Check("engine.docker", slow(30), 0.3),
+        Check("gpu.device", slow(30), 0.2),
+        Check("disk.download", slow(0), 0.3),
+        Check("leftovers.files", slow(30), 0.3, needed=False),
+    ]
+    began = time.monotonic()
+    engine, gpu, disk, left = checks.run(machine.host(), table)
+    assert time.monotonic() - began < 1
+    assert engine.finding.status == "warn", "auto goes on without docker"
+    assert "systemctl restart docker" in engine.finding.remedy
+    assert (gpu.finding.status, gpu.finding.remedy) == ("fail", "sudo dmesg | grep -i xid")
+    assert disk.finding.found == "late"
+    assert left.finding.status == "warn"
+
+
+def test_no_check_may_take_five_seconds() -> None:
+    assert max(check.seconds for check in checks.CHECKS) <= 4.0
+
+
+def test_a_hung_nvidia_smi_does_not_hold_the_report(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.patch.setattr(nvidia, "gpus", lambda: time.sleep(30))
+    found = body(machine, capsys)
+    assert found["seconds"] < 5
+    hung = {check["id"] for check in found["checks"] if "hangs" in check["found"]}
+    assert {"gpu.device", "gpu.driver", "gpu.memory"} <= hung
+    assert "engine.docker" not in hung
+
+
+def test_one_broken_check_does_not_hide_the_others(machine: Machine) -> None:
+    def broken(_: Host) -> Finding:
+        raise ZeroDivisionError("by zero")
+
+    def refuses(_: Host) -> Finding:
+        raise EngineError("request-failed", why="boom")
+
+    table = [Check("host", broken), Check("image.present", refuses), *checks.CHECKS[:1]]
+    rows = checks.run(machine.host(), table[:2])
+    assert rows[0].finding.status == "warn"
+    assert "ZeroDivisionError: by zero" in rows[0].finding.found
+    assert rows[1].finding.status == "fail"
+    assert "boom" in rows[1].finding.found
+
+
+def shown(machine: Machine, width: int, rows: list[checks.Row]) -> list[str]:
+    console = Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115, PTH123
+    console.print(report.Lines(rows, "verdict", False, machine.lang), crop=False)
+    console.file.close()
+    return console.export_text().splitlines()
+
+
+def test_findings_fit_80_columns_and_remedies_are_whole(machine: Machine) -> None:
+    remedy = "sudo " + "word " * 40 + "end"
+    rows = [
+        checks.Row("a.long", Finding("fail", "found " * 30, remedy), 0),
+        checks.Row("a.zh", Finding("pass", "显存" * 60), 0),
+    ]
+    lines = shown(machine, 80, rows)
+    assert f"      -> {remedy}" in lines
+    others = [line for line in lines if remedy not in line]
+    assert max(Console().measure(line).maximum for line in others) <= 80
+    assert lines[0].startswith("FAIL  a.long  found")
+    assert lines[1].startswith(" " * 14 + "found")
+
+
+def test_what_is_skipped_for_one_reason_is_one_line(machine: Machine) -> None:
+    rows = [checks.Row(f"gpu.{name}", Finding("skip", "none"), 0) for name in "abc"]
+    rows += [checks.Row("gpu.d", Finding("skip", "other"), 0)]
+    assert [line.split()[1:] for line in shown(machine, 80, rows)[:2]] == [
+        ["gpu.*", "(3)", "none"],
+        ["gpu.d", "other"],
+    ]
+
+
+def littered(machine: Machine) -> list[Path]:
+    """Half-made files of ours, old enough; and beside them what is not to be touched."""
+    ours = [machine.root / "models/.tiny-1.partial", machine.root / "runs/r/.tuned.old",
+            machine.root / ".llavakit-doctor-x"]  # fmt: skip
+    theirs = [machine.root / "models/tiny-1", machine.root / "runs/r/train",
+              machine.root / "models/downloads/.clip.parts"]  # fmt: skip
+    for folder in (*ours, *theirs):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+        os.utime(folder, (1, 1))
+    return ours
+
+
+def test_fix_removes_what_is_ours_and_names_it_before(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = littered(machine)
+    other = replace(leftover(machine, workspace="another"), name="theirs")
+    machine.left = [leftover(machine), other]
+    removed: list[str] = []
+
+    def remove(_: object, names: list[str]) -> None:
+        assert "llavakit-train-1" in capsys.readouterr().err, "named before"
+        removed.extend(names)
+        machine.left = [other]
+
+    machine.patch.setattr(docker_facts, "remove", remove)
+    found = body(machine, capsys, fix=True)
+    assert removed == ["llavakit-train-1"]
+    assert found["fixed"] == ["container llavakit-train-1", *sorted(map(str, ours))]
+    left = {path.name for path in machine.root.rglob("*") if path.is_dir()}
+    assert left >= {"tiny-1", "train", ".clip.parts"}
+    assert left.isdisjoint(path.name for path in ours)
+    by_id = {check["id"]: check["status"] for check in found["checks"]}
+    assert by_id["leftovers.containers"] == by_id["leftovers.files"] == "pass"
+
+
+def test_nothing_is_removed_unasked_or_while_a_command_is_at_work(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = littered(machine)
+    machine.left = [leftover(machine)]
+    machine.patch.setattr(docker_facts, "remove", lambda *_: pytest.fail("removed"))
+    assert body(machine, capsys)["fixed"] == []
+    with FileLock(machine.root / ".lock"):
+        assert body(machine, capsys, fix=True)["fixed"] == []
+    assert all(path.exists() for path in ours)
+
+
+def test_what_a_doctor_makes_at_this_moment_stays(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (machine.root / ".llavakit-doctor-y").mkdir()
+    assert body(machine, capsys, fix=True)["fixed"] == []
+
+
+def test_nothing_is_left_behind_by_looking(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body(machine, capsys)
+    assert list(machine.root.iterdir()) == []
+
+
+def test_every_finding_that_lacks_something_has_its_words() -> None:
+    keys = set()
+    for path in Path(str(doctor.__file__)).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "lacks":
+                found = ast.walk(node.args[1])
+                keys |= {each.value for each in found if isinstance(each, ast.Constant)}
+    keys = {key for key in keys if isinstance(key, str) and "." in key}
+    assert len(keys) > 30
+    assert [key for key in keys if f"doctor.{key}.remedy" not in words.TABLE] == []
+
+
+def test_the_host_s_environment_is_not_made_by_looking(machine: Machine) -> None:
+    engine = environment.present(machine.host().settings, None)
+    assert engine.name == "local"
+    assert not environment.has_local(machine.host().settings)
