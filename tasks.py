@@ -40,6 +40,7 @@ HELP = {
     "run": "a run's id, its folder, or a run.json from anywhere; also without --run",
     "other": "the run to hold against it",
     "environment": "what is installed against the lock, and the image's labels",
+    "to": "the folder to write to; without it the run's own",
     "markdown": "the Markdown on standard output, for a pull request",
     "fix": "remove what killed runs left: ended containers, half-made files",
     "quick": "leave out what needs the environment or an engine",
@@ -161,6 +162,12 @@ def diff(c, run, other, workspace="", json=False, lang=""):
 def report(c, run=None, markdown=False, workspace="", json=False, lang=""):
     """Write a run (the newest) as one HTML file and as Markdown."""
     call("report", c, locals())
+
+
+@face
+def export(c, run=None, to="", workspace="", json=False, lang=""):
+    """Write a run (the newest) as RO-Crate, in-toto provenance, model card and CycloneDX SBOM."""
+    call("export", c, locals())
 
 
 @face

@@ -16,7 +16,7 @@ INVOKE = Path(sys.executable).with_name("invoke")
 TASKS = {
     "build", "lock", "doctor", "models", "data", "train", "convert", "ask", "chat", "compare",
     "demo", "merge", "bench", "runs", "clean", "test", "verify", "reproduce", "expect", "diff",
-    "report",
+    "report", "export",
 }  # fmt: skip
 
 
@@ -75,6 +75,8 @@ def test_the_list_comes_at_once() -> None:
         (("reproduce", "README.md"), "run.schema.json"),
         (("expect",), "invoke runs"),
         (("report",), "invoke runs"),
+        (("export", "--to", "x", "nosuch"), "invoke runs"),
+        (("export",), "invoke runs"),
         (("diff", "one", "other"), "invoke runs"),
     ],
 )

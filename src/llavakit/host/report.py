@@ -24,6 +24,7 @@ from llavakit.host.console import Screen
 from llavakit.host.finding import Found
 from llavakit.host.report_content import Content
 from llavakit.locks import file_sha256, write_atomic
+from llavakit.markdown import clean
 from llavakit.workspace import Workspace
 
 TEMPLATE = "report.html.jinja"
@@ -82,4 +83,4 @@ def html(made: Content, lang: str) -> str:
 
 
 def _clean(value: Any) -> Any:
-    return report_markdown.clean(value) if isinstance(value, str) else value
+    return clean(value) if isinstance(value, str) else value

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from llavakit.host import words
-from llavakit.host.report_content import Content, Subject
+from llavakit.host.report_content import Content, Say, Subject
+from llavakit.markdown import clean, escaped, quoted
 
 MARKS = {"good": "✅", "bad": "❌", "open": "➖"}
 STATES = {"met": "✅ ", "missed": "❌ ", "unknown": "➖ ", "": ""}
-SPECIAL = re.compile(r"[!#$&*<>@\[\\\]^_`|~]|:(?=//|\w)|(?<=www)\.")
-"""What can begin markup, a mention, a reference to an issue or a link; as an entity it cannot."""
-
-
-def clean(text: str) -> str:
-    """``text`` with a mark in the place of control codes, halves of characters and of what turns
-    the direction of writing: a model that was not trained answers anything.
-    """
-    return "".join(
-        char if char == "\n" or (char.isprintable() and char != "\x7f") else _mark(char)
-        for char in text
-    )
-
-
-def _mark(char: str) -> str:
-    return " " if char.isspace() else "\ufffd"
-
-
-def escaped(text: str) -> str:
-    """``text`` on one line, for a table's cell or a sentence."""
-    line = " ".join(clean(text).split())
-    return SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
-
-
-def quoted(text: str) -> str:
-    """The same as code: nothing in it is a mention or a link."""
-    return f"<code>{escaped(text)}</code>"
 
 
 def markdown(made: Content, lang: str) -> str:
@@ -45,33 +18,58 @@ def markdown(made: Content, lang: str) -> str:
     say = partial(words.text, lang=lang)
     lines = [f"# {escaped(say('report.title', run=made.run))}", "", escaped(made.subtitle), ""]
     lines += [f"- {MARKS[each.tone]} {_plain(each.text)}" for each in made.verdict]
-    lines += ["", f"## {say('report.figures')}", ""]
+    for section in (figures, loss, questions, pins, provenance, reproduce):
+        lines += ["", *section(made, say)]
+    lines += ["", _plain(made.made_by)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def figures(made: Content, say: Say) -> list[str]:
+    """What came out, beside what the recipe expects. Every section is lines, its heading first."""
     heads = [say(key) for key in ("records.what", "expect.seen", "report.expected",
                                   "records.state")]  # fmt: skip
-    lines += _table(heads, ((*map(escaped, (each.name, each.seen, each.expected)),
-                             STATES[each.state] + escaped(each.said))
-                            for each in made.figures))  # fmt: skip
-    lines += ["", say("report.sources"), "", f"## {say('report.loss')}", ""]
-    lines += [f"`{made.spark}`", ""] if made.spark else []
-    lines += [_plain(made.chart_text), "", f"## {say('report.questions')}", ""]
+    rows = ((*map(escaped, (each.name, each.seen, each.expected)),
+             STATES[each.state] + escaped(each.said)) for each in made.figures)  # fmt: skip
+    return [f"## {say('report.figures')}", "", *_table(heads, rows), "", say("report.sources")]
+
+
+def loss(made: Content, say: Say) -> list[str]:
+    """The loss in one line of marks and one of words."""
+    spark = [f"`{made.spark}`", ""] if made.spark else []
+    return [f"## {say('report.loss')}", "", *spark, _plain(made.chart_text)]
+
+
+def questions(made: Content, say: Say) -> list[str]:
+    """Every question with the answers before and after."""
     heads = [say(f"report.{key}") for key in ("picture", "question", "references", "before",
                                               "after")]  # fmt: skip
     rows = [row for subject in made.subjects for row in _rows(subject)]
-    lines += (
-        [*_table(heads, rows), "", escaped(made.metric)] if rows else [say("report.no-answers")]
-    )
-    lines += ["", f"## {say('report.pins')}", ""]
+    body = [*_table(heads, rows), "", escaped(made.metric)] if rows else [say("report.no-answers")]
+    return [f"## {say('report.questions')}", "", *body]
+
+
+def pins(made: Content, say: Say) -> list[str]:
+    """What must be equal for another run to be the same experiment."""
     heads = [say("report.pin"), say("report.sha256")]
-    lines += _table(heads, ((escaped(pin.name), quoted(pin.full)) for pin in made.pins))
-    lines += ["", f"## {say('report.provenance')}", ""]
-    lines += [f"- {fact.name}: {'; '.join(map(escaped, fact.values))}" for fact in made.facts]
+    rows = ((escaped(pin.name), quoted(pin.full)) for pin in made.pins)
+    return [f"## {say('report.pins')}", "", *_table(heads, rows)]
+
+
+def provenance(made: Content, say: Say) -> list[str]:
+    """Machines, engines, and every start of a stage."""
+    facts = [f"- {fact.name}: {'; '.join(map(escaped, fact.values))}" for fact in made.facts]
     heads = [say(f"report.{key}") for key in ("stage", "outcome", "began", "took", "peak")]
-    rows_of = [(row.label, row.outcome, row.began, row.took, row.memory) for row in made.stages]
-    lines += ["", *_table(heads, (list(map(escaped, row)) for row in rows_of))]
-    lines += ["", f"## {say('report.reproduce')}", "", *map(_plain, made.how)]
-    lines += ["", "```", *clean(made.commands).splitlines(), "```"] if made.commands else []
-    lines += ["", _plain(made.made_by)]
-    return "\n".join(lines).rstrip() + "\n"
+    rows = ((row.label, row.outcome, row.began, row.took, row.memory) for row in made.stages)
+    table = _table(heads, (list(map(escaped, row)) for row in rows))
+    return [f"## {say('report.provenance')}", "", *facts, "", *table]
+
+
+def reproduce(made: Content, say: Say) -> list[str]:
+    """The commands that make the run again."""
+    lines = [f"## {say('report.reproduce')}", "", *map(_plain, made.how)]
+    return (
+        [*lines, "", "```", *clean(made.commands).splitlines(), "```"] if made.commands else lines
+    )
 
 
 def _rows(subject: Subject) -> Iterator[tuple[str, ...]]:

@@ -128,4 +128,17 @@ TABLE: dict[str, Words] = {
     "expect.other-gpu": Words(
         "no time is known for {gpu}; known: {known}", "没有 {gpu} 的预期时间;已知:{known}"
     ),
+    # --- invoke export ---
+    "export.how": Words(
+        "In a clone of the kit, with the run's record {name}, whose hash is above:",
+        "在本工具的克隆中,使用该运行的记录 {name}(哈希见上表):",
+    ),
+    "export.changed": Words(
+        "other bytes than recorded, so not in the crate: {names}",
+        "内容与记录不同,未列入 crate:{names}",
+    ),
+    "export.missing": Words(
+        "not here any more, so not in the crate: {count} recorded files",
+        "{count} 个记录中的文件已不在本机,未列入 crate",
+    ),
 }
