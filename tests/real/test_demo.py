@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from real.command_line import Kit
+
+from llavakit.locks import file_sha256
 
 pytestmark = pytest.mark.environment
 AFTER_TRAINING = {"train", "convert", "ask-after", "compare"}
@@ -74,6 +79,44 @@ def test_merge_gives_the_model_that_was_trained_to_plain_transformers(
     before = kit.files()
     assert kit.run("merge", "--engine", engine).stderr.count("up to date") == 2
     assert kit.files() == before
+
+
+def test_the_merged_run_is_exported_in_forms_that_others_read(
+    finished: tuple[Kit, str], tmp_path: Path
+) -> None:
+    kit, engine = finished
+    assert kit.run("merge", "--engine", engine).returncode == 0
+    exported = kit.result("export")
+    files = {Path(path).name: Path(path) for path in exported["files"]}
+    assert (exported["changed"], exported["missing"]) == ([], [])
+    bill = files["sbom.cdx.json"].read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    assert ("pkg:deb/" in bill) == (engine == "docker")
+    said = json.loads(files["provenance.intoto.json"].read_text())
+    run = files["ro-crate-metadata.json"].parent
+    for each in said["subject"]:
+        assert each["digest"]["sha256"] == file_sha256(kit.root / each["name"])
+    assert said["predicate"]["runDetails"]["builder"]["id"].endswith(f"/engine/{engine}")
+    crate = json.loads(files["ro-crate-metadata.json"].read_text())["@graph"]
+    parts = {each["@id"]: each["sha256"] for each in crate if each["@type"] == "File"}
+    assert {"merged/config.json", "export/README.md", "run.json"} <= parts.keys()
+    assert parts == {name: file_sha256(run / name) for name in parts}
+    # By Hugging Face's own library, which the environment has.
+    code = ("import json, sys; from huggingface_hub import ModelCard; "
+            "data = ModelCard.load(sys.argv[1]).data; "
+            "print(json.dumps([data.license, data.pipeline_tag, data.library_name, "
+            "[[each.metric_type, each.metric_value] for each in data.eval_results]]))")  # fmt: skip
+    environments = Path(kit.env()["INVOKE_LLAVAKIT_ENVIRONMENTS"])
+    python = next(environments.glob("*/bin/python"))
+    read = subprocess.run([python, "-c", code, files["README.md"]], capture_output=True,
+                          text=True, check=True).stdout  # fmt: skip
+    score = kit.result("compare", "--engine", engine)["means"]["after"]["rouge_l"]
+    expected = ["apache-2.0", "image-text-to-text", "transformers"]
+    assert json.loads(read)[:3] == expected
+    assert json.loads(read)[3][0] == ["rouge", score]
+    assert kit.run("export", "--to", str(tmp_path / "mine")).returncode == 0
+    for name in ("sbom.cdx.json", "provenance.intoto.json", "README.md"):
+        assert (tmp_path / "mine" / name).read_bytes() == files[name].read_bytes()
 
 
 def test_one_changed_value_runs_training_and_what_follows(finished: tuple[Kit, str]) -> None:
