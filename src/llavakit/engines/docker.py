@@ -31,7 +31,7 @@ ENDED = ("created", "exited", "dead")
 
 
 def connect(timeout: float = 60.0) -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST or Docker's current context names.
+    """A client of the engine that DOCKER_HOST, DOCKER_CONTEXT or Docker's current context names.
 
     Of the contexts only those on a local socket are followed. For one on tcp or ssh set DOCKER_HOST
     (jobs bind folders of this host, which an engine elsewhere does not have).
@@ -62,7 +62,7 @@ def _knock(address: str, timeout: float) -> None:
 def _context_address() -> str:
     """The socket of the current context (Docker Desktop's and rootless engines have their own)."""
     with contextlib.suppress(Exception):  # a context that cannot be read is as good as none
-        context = ContextAPI.get_current_context()
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
         if context and str(context.Host).startswith("unix://"):
             return str(context.Host)
     return DEFAULT_ADDRESS

@@ -13,6 +13,7 @@ import pwd
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from docker.context import ContextAPI
 from docker.errors import DockerException
 
 from llavakit.engines import gpus, image
-from llavakit.engines.container import LABEL, label
+from llavakit.engines.container import LABEL, WORKSPACE, label
 from llavakit.engines.docker import DEFAULT_ADDRESS, ENDED, DockerEngine, connect
 from llavakit.engines.docker_errors import translate
 
@@ -38,6 +39,8 @@ SOCKETS = (
 )
 """Where engines listen: Docker's own, a rootless one's, Docker Desktop's, Colima's."""
 GROUP = "docker"
+NEVER = "0001-01-01"
+"""Of a container that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Leftover:
     labels: Mapping[str, str]
     workspace: str
     """The folder of the host that it had as its workspace."""
+    seconds: float
+    """Since it ended, or since it was made when it never began."""
 
 
 def named(environ: Mapping[str, str] = os.environ) -> Address:
@@ -101,7 +106,7 @@ def named(environ: Mapping[str, str] = os.environ) -> Address:
     if given := environ.get("DOCKER_HOST"):
         return Address(given, "DOCKER_HOST")
     with contextlib.suppress(Exception):  # a context that cannot be read is as good as none
-        context = ContextAPI.get_current_context()
+        context = ContextAPI.get_context(environ.get("DOCKER_CONTEXT"))
         if context and context.Name != "default":
             found = str(context.Host)
             if found.startswith("unix://"):
@@ -163,8 +168,21 @@ def _leftover(container: Any) -> Leftover:
     own = {key.removeprefix(label("")): value for key, value in container.labels.items()
            if key.startswith(label(""))}  # fmt: skip
     binds = [mount for mount in container.attrs.get("Mounts") or [] if mount["Type"] == "bind"]
-    root = next((m["Source"] for m in binds if m["Destination"] == "/workspace"), "")
-    return Leftover(str(container.name), str(container.status), own, str(root))
+    root = next((m["Source"] for m in binds if m["Destination"] == WORKSPACE), "")
+    return Leftover(
+        str(container.name), str(container.status), own, str(root), since(container.attrs)
+    )
+
+
+def since(attrs: Mapping[str, Any], now: datetime | None = None) -> float:
+    """Seconds since a container ended, or since it was made when it never began."""
+    ended = str(attrs.get("State", {}).get("FinishedAt") or NEVER)
+    text = str(attrs.get("Created")) if ended.startswith(NEVER) else ended
+    try:  # nanoseconds, which Python does not read
+        then = datetime.fromisoformat(text[:19]).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return 0.0
+    return ((now or datetime.now(timezone.utc)) - then).total_seconds()
 
 
 def other_sockets(tried: Path | None, environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -218,8 +218,19 @@ TABLE: dict[str, Words] = {
     "doctor.probe.no-libcuda": Words(
         "the driver's libraries are not in the job ({why})", "任务中没有驱动的库({why})"
     ),
-    "doctor.probe.no-libcuda.remedy": paste(
+    "doctor.probe.no-libcuda.remedy": paste("nvidia-smi -L"),
+    "doctor.probe.no-libcuda-cdi": Words(
+        "CDI gives a job no libraries of the driver ({why})", "CDI 没有把驱动的库提供给任务({why})"
+    ),
+    "doctor.probe.no-libcuda-cdi.remedy": paste(
         "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+    ),
+    "doctor.probe.no-libcuda-runtime": Words(
+        "NVIDIA's runtime gives a job no libraries of the driver ({why})",
+        "NVIDIA 运行时没有把驱动的库提供给任务({why})",
+    ),
+    "doctor.probe.no-libcuda-runtime.remedy": paste(
+        "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
     ),
     "doctor.probe.driver": Words(
         "CUDA cannot begin in a job: {why}; kernel module and libraries may differ",

@@ -397,7 +397,7 @@ def _(m: Machine) -> None:
 
 def leftover(m: Machine, **labels: str) -> Leftover:
     labels = labels or checks.leftovers.job_labels(m.host().workspace)
-    return Leftover("llavakit-train-1", "created", labels, str(m.root))
+    return Leftover("llavakit-train-1", "created", labels, str(m.root), 5)
 
 
 @case("leftovers.containers", "warn", "(1): llavakit-train-1", "invoke doctor --fix")
@@ -407,7 +407,7 @@ def _(m: Machine) -> None:
 
 @case("leftovers.containers", "warn", "(1): llavakit-train-1", "invoke doctor --fix")
 def _(m: Machine) -> None:
-    m.left = [replace(leftover(m, workspace="another"), workspace="/gone")]
+    m.left = [replace(leftover(m, workspace="another"), workspace="/gone", seconds=900)]
 
 
 @case("leftovers.files", "warn", "models/.tiny-1.partial", "invoke doctor --fix")
@@ -501,6 +501,23 @@ def test_a_command_at_work_owns_what_lies_there(machine: Machine) -> None:
     with FileLock(machine.root / ".lock"):
         assert machine.look("leftovers.containers").status == "pass"
         assert machine.look("leftovers.files").status == "pass"
+
+
+def test_a_run_that_is_driven_keeps_what_it_has(machine: Machine) -> None:
+    machine.left = [leftover(machine)]
+    run = machine.root / "runs" / "tiny-0"
+    run.mkdir(parents=True)
+    with FileLock(run / ".driver"):
+        assert machine.look("leftovers.containers").status == "pass"
+    assert machine.look("leftovers.containers").status == "warn"
+
+
+def test_another_workspace_s_containers_are_its_own(machine: Machine) -> None:
+    theirs = leftover(machine, workspace="another")
+    machine.left = [replace(theirs, workspace="/gone", seconds=30),
+                    replace(theirs, seconds=9000),
+                    replace(theirs, workspace="", seconds=9000)]  # fmt: skip
+    assert machine.look("leftovers.containers").status == "pass"
 
 
 def test_mirrors_are_asked_in_place_of_the_hubs(machine: Machine) -> None:

@@ -19,8 +19,10 @@ from rich.console import Console
 from llavakit.engines import docker_facts
 from llavakit.errors import EngineError
 from llavakit.host import doctor, environment, nvidia, words
-from llavakit.host.doctor import checks, probe, report
+from llavakit.host.doctor import checks, form, probe, report
 from llavakit.host.doctor.findings import Check, Finding, Host
+from llavakit.host.doctor.form import Report
+from llavakit.host.settings import KIT
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +85,12 @@ def test_a_program_reads_every_check(machine: Machine, capsys: pytest.CaptureFix
         *(check.id for check in checks.CHECKS),
         "gpu.probe",
     }
-    keys = {"id", "status", "found", "remedy", "seconds"}
-    assert all(set(check) == keys for check in found["checks"])
+    assert Report.model_validate(found).model_dump() == found
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    made = "PYTHONPATH=src .venv/bin/python -m llavakit.host.doctor.form > docs/doctor.schema.json"
+    assert json.loads((KIT / "docs/doctor.schema.json").read_text()) == form.schema(), made
 
 
 def slow(seconds: float) -> Any:

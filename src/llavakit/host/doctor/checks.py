@@ -49,8 +49,7 @@ def run(host: Host, checks: Sequence[Check] = CHECKS) -> list[Row]:
     began = time.monotonic()
     found: dict[str, Row] = {}
     threads = [
-        threading.Thread(target=_keep, args=(found, host, check, began), daemon=True)
-        for check in checks
+        threading.Thread(target=_keep, args=(found, host, check), daemon=True) for check in checks
     ]
     for thread in threads:
         thread.start()
@@ -77,7 +76,8 @@ def _has_way_round(host: Host, check: Check) -> bool:
     return check.theme == "gpu" and not host.needs_gpu
 
 
-def _keep(found: dict[str, Row], host: Host, check: Check, began: float) -> None:
+def _keep(found: dict[str, Row], host: Host, check: Check) -> None:
+    began = time.monotonic()
     try:
         finding = check.look(host)
     except KitError as error:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
-
-from filelock import FileLock, Timeout
 
 from llavakit.engines import docker_facts, local
 from llavakit.engines.base import Engine
@@ -26,6 +25,8 @@ from llavakit.workspace import Workspace
 Status = Literal["pass", "warn", "fail", "skip"]
 ENGINE_SECONDS = 2.0
 GIB = 2**30
+DRIVER_LOCK = ".driver"
+"""In a run's folder: whoever takes the run from stage to stage holds it."""
 T = TypeVar("T")
 
 
@@ -121,10 +122,10 @@ class Host:
         """The Docker Engine that answers, or why none does."""
         return self._docker()
 
-    def engine(self) -> str:
-        """``docker`` or ``local``: where the recipe's jobs will run."""
+    def engine(self) -> Literal["docker", "local"]:
+        """Where the recipe's jobs will run."""
         if self.settings.engine != "auto":
-            return self.settings.engine
+            return "local" if self.settings.engine == "local" else "docker"
         return "local" if isinstance(self.docker(), EngineError) else "docker"
 
     def facts(self) -> EngineFacts | None:
@@ -157,7 +158,8 @@ class Host:
 
     def at_rest(self) -> bool:
         """Whether no command and no job is at work in the workspace."""
-        return self.holder() is None and not self.jobs()
+        drivers = self.workspace.runs.glob(f"*/{DRIVER_LOCK}")
+        return self.holder() is None and not any(map(is_held, drivers)) and not self.jobs()
 
     def say(self, key: str, /, **params: object) -> str:
         return words.text(f"doctor.{key}", self.lang, **params)
@@ -190,16 +192,10 @@ class Host:
 
     def _holder(self) -> str | None:
         """Who holds the workspace's lock; None where nobody does."""
-        path, note = self.workspace.root / ".lock", self.workspace.root / ".lock-owner"
-        try:
-            if path.exists():
-                with FileLock(path, timeout=0):
-                    return None
-        except Timeout:
-            return note.read_text("utf-8") if note.is_file() else "?"
-        except OSError:  # another user's: whose is for another check to say
+        if not is_held(self.workspace.root / ".lock"):
             return None
-        return None
+        note = self.workspace.root / ".lock-owner"
+        return note.read_text("utf-8") if note.is_file() else "?"
 
     def _jobs(self) -> list[str]:
         """The workspace's jobs that are running, whoever started them."""
@@ -208,3 +204,18 @@ class Host:
         if isinstance(found, EngineFacts):
             engines.append(environment.present(self.settings, found.client))
         return [job.id for engine in engines for job in engine.find(labels)]
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock ``path``. Two that look do not see one another."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # not there, or another user's: whose is for another check to say
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(handle)

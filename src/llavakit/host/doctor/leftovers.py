@@ -18,6 +18,8 @@ from llavakit.host.doctor.place import PREFIX
 from llavakit.host.pipeline import job_labels
 
 RECENT_SECONDS = 30.0
+GONE_SECONDS = 600.0
+"""A workspace that is not here may be another container's, whose client takes what it needs."""
 
 
 def containers(host: Host) -> Finding:
@@ -58,7 +60,7 @@ def abandoned(host: Host, facts: EngineFacts) -> list[Leftover]:
         each
         for each in docker_facts.leftovers(facts.client)
         if (host.at_rest() and each.labels.get("workspace") == own)
-        or (each.workspace and not Path(each.workspace).exists())
+        or (each.seconds > GONE_SECONDS and not Path(each.workspace or "/").exists())
     ]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llavakit.engines.base import Engine, Job
+from llavakit.engines.gpus import GpuAccess
 from llavakit.errors import KitError
 from llavakit.host import environment
 from llavakit.host.doctor.findings import Finding, Host, Status
@@ -28,6 +29,11 @@ ID = "gpu.probe"
 SECONDS = 120.0
 """The first import of torch from a cold disk takes most of it."""
 INSIDE = Path(__file__).with_name("inside.py")
+NO_LIBRARY = {
+    GpuAccess.CDI.value: "probe.no-libcuda-cdi",
+    GpuAccess.RUNTIME.value: "probe.no-libcuda-runtime",
+}
+"""Whose the libraries are to give, by how jobs get their GPUs."""
 BROKEN_DRIVER = {"803", "804", "999", "802", "3"}
 """CUDA's codes for a driver that does not fit its libraries, or that is not set up."""
 
@@ -59,7 +65,8 @@ def judge(host: Host, found: Mapping[str, Any], detail: str, seconds: float) -> 
     if not found:
         return host.lacks(status, "probe.silent", why=detail[-300:] or "-")
     if cuda.get("code") == "libcuda":
-        return host.lacks(status, "probe.no-libcuda", why=cuda["error"])
+        key = NO_LIBRARY.get(host.gpu_access(), "probe.no-libcuda")
+        return host.lacks(status, key, why=cuda["error"])
     if "error" in cuda:
         broken = str(cuda.get("code")) in BROKEN_DRIVER
         return host.lacks(status, "probe.driver" if broken else "probe.cuda", why=cuda["error"])

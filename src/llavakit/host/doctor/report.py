@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -14,9 +13,8 @@ from llavakit.host import environment, words
 from llavakit.host.doctor import checks, leftovers, probe
 from llavakit.host.doctor.checks import Row
 from llavakit.host.doctor.findings import Host
+from llavakit.host.doctor.form import VERSION, Found, Report
 
-VERSION = 1
-"""Of the form that --json prints: docs/doctor.schema.json."""
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 NOT_FOR_TINY = {"memory.ram", "memory.engine", "memory.shm", "disk.download", "disk.write",
                 "network.llm", "network.vision", "network.projector", "network.data"}  # fmt: skip
@@ -31,18 +29,19 @@ def report(host: Host, *, fix: bool) -> int:
     quick = time.monotonic() - began
     rows = _with_probe(rows, host)
     failed = [row.id for row in rows if row.finding.status == "fail"]
-    body = {
-        "version": VERSION,
-        "recipe": host.recipe.name,
-        "engine": host.engine(),
-        "ready": not failed,
-        "verdict": verdict(host, rows),
-        "seconds": round(quick, 2),
-        "fixed": fixed,
-        "checks": [_body(row) for row in rows],
-    }
-    host.pipeline.screen.result(body, table=Lines(rows, str(body["verdict"]), bool(failed),
-                                                  host.lang))  # fmt: skip
+    decided = verdict(host, rows)
+    body = Report(
+        version=VERSION,
+        recipe=host.recipe.name,
+        engine=host.engine(),
+        ready=not failed,
+        verdict=decided,
+        seconds=round(quick, 2),
+        fixed=fixed,
+        checks=[_body(row) for row in rows],
+    )
+    lines = Lines(rows, decided, bool(failed), host.lang)
+    host.pipeline.screen.result(body.model_dump(), table=lines)
     return int(bool(failed))
 
 
@@ -72,10 +71,10 @@ def _with_probe(rows: list[Row], host: Host) -> list[Row]:
     return [*rows[: last + 1], row, *rows[last + 1 :]]
 
 
-def _body(row: Row) -> dict[str, Any]:
+def _body(row: Row) -> Found:
     finding = row.finding
-    return {"id": row.id, "status": finding.status, "found": finding.found,
-            "remedy": finding.remedy, "seconds": row.seconds}  # fmt: skip
+    return Found(id=row.id, status=finding.status, found=finding.found, remedy=finding.remedy,
+                 seconds=row.seconds)  # fmt: skip
 
 
 @dataclass(frozen=True)

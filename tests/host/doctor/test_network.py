@@ -1,0 +1,108 @@
+"""Any answer counts; no answer is said within the time, and why."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from host.doctor.machine import Machine
+
+from llavakit.artefact import Git, HuggingFace, ModelScope, Web
+from llavakit.host.doctor import network
+
+REACH = network.reach
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers every question with ``status``."""
+
+    status = 200
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        assert isinstance(self.server, Server)
+        self.send_response(self.server.status)
+        self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    made = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 404, 503])
+def test_any_answer_counts(server: Server, status: int) -> None:
+    server.status = status
+    assert network.reach(f"http://127.0.0.1:{server.server_port}/x", {}) == ""
+
+
+def test_nobody_there_and_a_silent_one_are_told_apart() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        assert "timed out" in network.reach(f"http://127.0.0.1:{port}/", {}, 0.3)
+        assert time.monotonic() - began < 2
+    assert "refused" in network.reach(f"http://127.0.0.1:{port}/", {})
+
+
+def test_a_certificate_s_file_that_is_missing_is_said() -> None:
+    why = network.reach("https://127.0.0.1:1/", {"SSL_CERT_FILE": "/nowhere.pem"})
+    assert "No such file" in why
+
+
+def test_certificates_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str | None] = []
+
+    def context(cafile: str | None = None) -> None:
+        named.append(cafile)
+        raise ssl.SSLError("enough")
+
+    monkeypatch.setattr(ssl, "create_default_context", context)
+    network.reach("https://x.invalid/", {"REQUESTS_CA_BUNDLE": "/a.pem", "SSL_CERT_FILE": "/b.pem"})
+    assert named == ["/a.pem"]
+
+
+def test_where_a_source_is_asked() -> None:
+    modelscope = ModelScope(hub="modelscope", repository="a/b")
+    hub = HuggingFace(hub="huggingface", repository="a/b")
+    assert network.address(modelscope, {}) == "https://www.modelscope.cn"
+    assert network.address(modelscope, {"MODELSCOPE_DOMAIN": "m.x"}) == "https://m.x"
+    assert network.address(hub, {}) == "https://huggingface.co"
+    assert network.address(hub, {"HF_ENDPOINT": "https://h.x"}) == "https://h.x"
+    assert network.address(Web(hub="https", address="https://w.x/y"), {}) == "https://w.x/y"
+    assert network.address(Git(hub="git", address="https://g.x/y.git"), {}) == "https://g.x/y.git"
+
+
+def test_sources_are_asked_at_once_and_left_when_they_hang(machine: Machine) -> None:
+    machine.patch.setattr(network, "reach", lambda place: time.sleep(20))
+    machine.patch.setattr(network, "SECONDS", 0.3)
+    began = time.monotonic()
+    finding = machine.look("network.vision")
+    assert time.monotonic() - began < 2
+    assert finding.status == "fail"
+    assert finding.found.count("time-out") == 2
+
+
+def test_nothing_is_asked_for_what_is_here_or_drawn(machine: Machine) -> None:
+    machine.patch.setattr(network, "reach", lambda place: pytest.fail("asked"))
+    machine.recipe, machine.overrides = "tiny", []
+    for part in ("llm", "vision", "projector", "data", "packages", "base"):
+        assert machine.look(f"network.{part}").status == "skip"
