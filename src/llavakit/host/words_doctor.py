@@ -19,7 +19,7 @@ TABLE: dict[str, Words] = {
     "doctor.verdict.not-ready": Words(
         "not ready for {recipe}: {failed}", "还不能运行 {recipe}:{failed}"
     ),
-    "doctor.verdict.demo": Words("; what runs here: `{demo}`", ";本机可以运行:`{demo}`"),
+    "doctor.verdict.demo": Words("what runs here: {demo}", "本机可以运行:{demo}"),
     "doctor.fix.container": Words("removing the container {name}", "正在删除容器 {name}"),
     "doctor.fix.files": Words("removing {path}", "正在删除 {path}"),
     # --- the checks themselves ---

@@ -93,6 +93,14 @@ TABLE: dict[str, Words] = {
         "invoke doctor --recipe {recipe} --workspace /a/larger/disk",
         "invoke doctor --recipe {recipe} --workspace /更大的磁盘",
     ),
+    "doctor.disk.write-keep": Words(
+        "{need} GiB to write, {all} in all by then; only {free} GiB free; one checkpoint at a "
+        "time would fit",
+        "需写入 {need} GiB,届时共需 {all} GiB;仅空闲 {free} GiB;若只保留一个检查点则够用",
+    ),
+    "doctor.disk.write-keep.remedy": paste(
+        "invoke train --recipe {recipe} --set train.checkpoints.keep=1"
+    ),
     "doctor.disk.no-inodes": Words("this file system does not count them", "此文件系统不计数"),
     "doctor.disk.inodes": Words("room for {free} files", "还可存放 {free} 个文件"),
     "doctor.disk.few-inodes": Words(
@@ -145,6 +153,10 @@ TABLE: dict[str, Words] = {
     "doctor.network.not-needed": Words("nothing to fetch", "没有要下载的内容"),
     "doctor.network.made": Words("nothing to make", "没有要建立的内容"),
     "doctor.network.answers": Words("answers: {hosts}", "有响应:{hosts}"),
+    "doctor.network.why.name": Words("the name is not known", "域名无法解析"),
+    "doctor.network.why.time": Words("time-out", "超时"),
+    "doctor.network.why.refused": Words("refused", "拒绝连接"),
+    "doctor.network.why.certificate": Words("its certificate is not trusted", "证书不受信任"),
     "doctor.network.some": Words(
         "no answer: {why}; but {others}", "没有响应:{why};但 {others} 可用"
     ),

@@ -58,9 +58,17 @@ def test_nobody_there_and_a_silent_one_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         began = time.monotonic()
-        assert "timed out" in network.reach(f"http://127.0.0.1:{port}/", {}, 0.3)
+        assert network.reach(f"http://127.0.0.1:{port}/", {}, 0.3) == "network.why.time"
         assert time.monotonic() - began < 2
-    assert "refused" in network.reach(f"http://127.0.0.1:{port}/", {})
+    assert network.reach(f"http://127.0.0.1:{port}/", {}) == "network.why.refused"
+
+
+def test_a_name_that_nobody_knows_is_said_in_the_reader_s_language(machine: Machine) -> None:
+    assert REACH("http://no.such.host.invalid/", {}, 2) in ("network.why.name", "network.why.time")
+    machine.silent["modelscope"], machine.lang = "network.why.name", "zh"
+    assert machine.look("network.llm").found == "没有响应:www.modelscope.cn: 域名无法解析"
+    machine.silent["modelscope"] = "[Errno 113] No route to host"
+    assert machine.look("network.llm").found.endswith("[Errno 113] No route to host")
 
 
 def test_a_certificate_s_file_that_is_missing_is_said() -> None:

@@ -55,25 +55,32 @@ def test_what_fails_is_named_with_what_runs_here(
 ) -> None:
     machine.device = False
     assert report.report(machine.host(), fix=False) == 1
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "not ready for tutorial: gpu.device; what runs here: `invoke demo`"
+    last = capsys.readouterr().out.splitlines()[-2:]
+    assert last == ["not ready for tutorial: gpu.device", "what runs here: invoke demo"]
+
+
+def test_many_of_one_theme_are_counted(machine: Machine) -> None:
+    machine.silent, machine.device = {"": "off"}, False
+    host = machine.host()
+    said = report.verdict(host, checks.run(host))
+    assert said == "not ready for tutorial: gpu.device, network (4)"
 
 
 def test_on_a_broken_gpu_the_demo_leaves_it_alone(machine: Machine) -> None:
     machine.answer["gpus"] = "none"
     host = machine.host()
-    assert report.verdict(host, checks.run(host)).endswith("`invoke demo --gpus none`")
+    assert report.runs_here(host, checks.run(host)) == "invoke demo --gpus none"
 
 
-@pytest.mark.parametrize("lacks", ["engine", "disk"])
+@pytest.mark.parametrize("lacks", ["nothing", "engine", "disk"])
 def test_no_demo_is_promised_where_none_runs(machine: Machine, lacks: str) -> None:
     if lacks == "engine":
         machine.options["engine"] = "docker"
         machine.error = EngineError("no-daemon", why="refused", address="x")
-    else:
+    elif lacks == "disk":
         machine.disk = machine.statvfs(left=3)
     host = machine.host()
-    assert "invoke demo" not in report.verdict(host, checks.run(host))
+    assert report.runs_here(host, checks.run(host)) == ""
 
 
 def test_a_program_reads_every_check(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +157,7 @@ def test_one_broken_check_does_not_hide_the_others(machine: Machine) -> None:
 
 def shown(machine: Machine, width: int, rows: list[checks.Row]) -> list[str]:
     console = Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115, PTH123
-    console.print(report.Lines(rows, "verdict", False, machine.lang), crop=False)
+    console.print(report.Lines(rows, ["verdict"], False, machine.lang), crop=False)
     console.file.close()
     return console.export_text().splitlines()
 

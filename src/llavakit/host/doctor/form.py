@@ -43,6 +43,9 @@ class Report(Form):
     ready: bool
     """No check failed; the exit status is 0 then, and 1 otherwise."""
     verdict: str
+    """One line; several checks of one theme are told by their number."""
+    runs_here: str
+    """Where it is not ready: the command that runs here all the same; empty where none is known."""
     seconds: float
     """Of all checks but the probe, which starts a container."""
     fixed: list[str]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from llavakit import recipe as recipes
 from llavakit.errors import StepError
 from llavakit.host import consent, environment, memory, preflight
 from llavakit.host.doctor.findings import GIB, Check, Finding, Host
@@ -94,13 +96,25 @@ def for_training(host: Host) -> Finding:
     costs = consent.cost(host.plan, host.workspace, host.stages())
     if costs.disk <= costs.download:
         return host.passed("disk.nothing-to-write")
-    own = costs.disk - costs.download
-    return _step(host, ("disk.write", "disk.write-full"), own, before=_taken(host) + costs.download)
+    before, own = _taken(host) + costs.download, costs.disk - costs.download
+    short = "disk.write-keep" if before + _with_one(host) <= _free(host) else "disk.write-full"
+    return _step(host, ("disk.write", short), own, before)
+
+
+def _with_one(host: Host) -> float:
+    """GiB to write when one checkpoint is kept."""
+    fewer = recipes.overridden(host.recipe, ["train.checkpoints.keep=1"])
+    costs = consent.cost(replace(host.plan, recipe=fewer), host.workspace, host.stages())
+    return costs.disk - costs.download
+
+
+def _free(host: Host) -> float:
+    return shutil.disk_usage(host.nearest).free / GIB
 
 
 def _step(host: Host, keys: tuple[str, str], need: float, before: float) -> Finding:
     """``need`` and ``before`` in GiB: of this step, and of what comes before it on that disk."""
-    free, folder = shutil.disk_usage(host.nearest).free / GIB, host.workspace.root
+    free, folder = _free(host), host.workspace.root
     params = {"need": f"{need:.3g}", "all": f"{need + before:.3g}", "free": f"{free:.1f}",
               "folder": folder, "recipe": host.recipe.name}  # fmt: skip
     if free < need + before:

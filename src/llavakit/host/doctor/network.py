@@ -6,6 +6,7 @@ Any answer counts, a refusal too: what a source has to give, `invoke models --ch
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import threading
 import urllib.error
@@ -26,6 +27,13 @@ MODELSCOPE = "https://www.modelscope.cn"
 HUGGINGFACE = "https://huggingface.co"
 PACKAGES = "https://pypi.org/simple/"
 REGISTRY = "https://registry-1.docker.io/v2/"
+WHY = (
+    (socket.gaierror, "network.why.name"),
+    (TimeoutError, "network.why.time"),
+    (ConnectionRefusedError, "network.why.refused"),
+    (ssl.SSLCertVerificationError, "network.why.certificate"),
+)
+"""What nothing answering is called, by the exception; the first that fits counts."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -88,9 +96,17 @@ def reach(place: str, environ: Mapping[str, str] = os.environ, seconds: float = 
         answer.close()
         return ""
     except urllib.error.URLError as error:
-        return str(error.reason)
+        return _kind(error.reason)
     except (OSError, ValueError) as error:
-        return str(error) or type(error).__name__
+        return _kind(error)
+
+
+def _kind(reason: object) -> str:
+    """The end of a key of :data:`WHY`'s in the table of words, or the system's own words."""
+    for kind, key in WHY:
+        if isinstance(reason, kind):
+            return key
+    return str(reason) or type(reason).__name__
 
 
 def _ask(host: Host, places: Iterable[str]) -> Finding:
@@ -105,15 +121,21 @@ def _ask(host: Host, places: Iterable[str]) -> Finding:
         thread.start()
     for thread in threads:
         thread.join(SECONDS)
-    silent = {_host(place): found.get(place, "time-out") for place in asked if found.get(place, 1)}
+    reasons = {place: found.get(place, "network.why.time") for place in asked}
+    silent = {_host(place): reason for place, reason in reasons.items() if reason}
     if not silent:
         return host.passed("network.answers", hosts=", ".join(map(_host, asked)))
-    why = "; ".join(f"{name}: {reason}" for name, reason in silent.items())
+    why = "; ".join(f"{name}: {_said(host, reason)}" for name, reason in silent.items())
     if len(silent) < len({_host(place) for place in asked}):
         others = ", ".join(_host(place) for place in asked if _host(place) not in silent)
         return host.lacks("warn", "network.some", why=why, others=others)
-    tls = "certificate" in why.lower()
+    tls = "network.why.certificate" in silent.values()
     return host.lacks("fail", "network.certificate" if tls else "network.none", why=why)
+
+
+def _said(host: Host, reason: str) -> str:
+    known = reason in (key for _, key in WHY)
+    return host.say(reason) if known else reason
 
 
 def _keep(found: dict[str, str], place: str, ask: Callable[[], str]) -> None:

@@ -28,36 +28,50 @@ def report(host: Host, *, fix: bool) -> int:
     rows = checks.run(host)
     quick = time.monotonic() - began
     rows = _with_probe(rows, host)
-    failed = [row.id for row in rows if row.finding.status == "fail"]
-    decided = verdict(host, rows)
+    failed, decided, demo = _failed(rows), verdict(host, rows), runs_here(host, rows)
     body = Report(
         version=VERSION,
         recipe=host.recipe.name,
         engine=host.engine(),
         ready=not failed,
         verdict=decided,
+        runs_here=demo,
         seconds=round(quick, 2),
         fixed=fixed,
         checks=[_body(row) for row in rows],
     )
-    lines = Lines(rows, decided, bool(failed), host.lang)
+    last = [decided, *([host.say("verdict.demo", demo=demo)] if demo else [])]
+    lines = Lines(rows, last, bool(failed), host.lang)
     host.pipeline.screen.result(body.model_dump(), table=lines)
     return int(bool(failed))
 
 
 def verdict(host: Host, rows: Sequence[Row]) -> str:
-    """One line: ready or not, why not, and what runs here all the same."""
-    failed = [row.id for row in rows if row.finding.status == "fail"]
+    """One line: ready, or what is lacking, by themes where it is much of one."""
+    failed = _failed(rows)
     warned = sum(row.finding.status == "warn" for row in rows)
     if not failed:
         key = "verdict.ready-but" if warned else "verdict.ready"
         return host.say(key, recipe=host.recipe.name, count=warned)
-    says = host.say("verdict.not-ready", recipe=host.recipe.name, failed=", ".join(failed))
-    gpu = [each for each in failed if each.startswith("gpu.")]
-    if host.recipe.name == "tiny" or not set(failed) - set(gpu) <= NOT_FOR_TINY:
-        return says
+    themes: dict[str, list[str]] = {}
+    for each in failed:
+        themes.setdefault(each.partition(".")[0], []).append(each)
+    short = [ids[0] if len(ids) == 1 else f"{theme} ({len(ids)})" for theme, ids in themes.items()]
+    return host.say("verdict.not-ready", recipe=host.recipe.name, failed=", ".join(short))
+
+
+def runs_here(host: Host, rows: Sequence[Row]) -> str:
+    """The command that a host without all that a recipe needs can run; empty where none is."""
+    failed = set(_failed(rows))
+    gpu = {each for each in failed if each.startswith("gpu.")}
+    if not failed or host.recipe.name == "tiny" or not failed - gpu <= NOT_FOR_TINY:
+        return ""
     broken = bool(gpu) and environment.has_nvidia_gpu()
-    return says + host.say("verdict.demo", demo="invoke demo" + " --gpus none" * broken)
+    return "invoke demo" + " --gpus none" * broken
+
+
+def _failed(rows: Sequence[Row]) -> list[str]:
+    return [row.id for row in rows if row.finding.status == "fail"]
 
 
 def _with_probe(rows: list[Row], host: Host) -> list[Row]:
@@ -82,7 +96,7 @@ class Lines:
     """The report on a terminal. Remedies stand in lines of their own, unbroken: to be pasted."""
 
     rows: Sequence[Row]
-    verdict: str
+    last: Sequence[str]
     failed: bool
     lang: str
 
@@ -101,7 +115,8 @@ class Lines:
             if row.finding.remedy:
                 yield _unbroken(f"      -> {row.finding.remedy}", style)
         yield Text()
-        yield _unbroken(self.verdict, "bold red" if self.failed else "bold green")
+        for sentence in self.last:
+            yield _unbroken(sentence, "bold red" if self.failed else "bold green")
 
 
 def _unbroken(text: str, style: str) -> Text:
