@@ -16,9 +16,10 @@ from typing import Any
 
 import docker
 import pytest
+import yaml
 from docker.context import ContextAPI
 
-from llavakit.engines import docker_facts
+from llavakit.engines import docker_facts, gpus
 from llavakit.engines.base import Job
 from llavakit.engines.docker import DockerEngine, connect
 from llavakit.errors import EngineError
@@ -136,6 +137,40 @@ def test_facts_are_read_from_an_engine_s_answers() -> None:
     assert (found.limits, found.gpus, found.remaps_users) == (False, "nvidia-runtime", False)
     assert (found.memory_bytes, found.folder) == (5, Path("/data/docker"))
     assert found.api > docker_facts.OLDEST_API > (1, 40)
+
+
+def spec(folder: Path, *, library: str, device: str) -> dict[str, Any]:
+    """In the form that `nvidia-ctk cdi generate` writes."""
+    edits = {"mounts": [{"hostPath": library, "containerPath": "/usr/lib/libcuda.so.1"}]}
+    one = {"name": "0", "containerEdits": {"deviceNodes": [{"path": device}]}}
+    body = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [one],
+            "containerEdits": edits}  # fmt: skip
+    (folder / "nvidia.yaml").write_text(yaml.safe_dump(body))
+    return {"CDISpecDirs": [str(folder)]}
+
+
+def test_a_spec_of_before_the_driver_s_update_is_seen(tmp_path: Path) -> None:
+    client: Any = SimpleNamespace(api=SimpleNamespace(base_url="x"))
+
+    def stale(library: str, device: str) -> tuple[str, ...]:
+        info = spec(tmp_path, library=library, device=device)
+        found = docker_facts.of(client, info, {"ApiVersion": "1.45"})
+        assert found.gpus == "cdi"
+        return found.stale
+
+    here = str(tmp_path / "nvidia.yaml")
+    assert stale(here, here) == ()
+    assert stale("/usr/lib/libcuda.so.1.2.3", here) == ("/usr/lib/libcuda.so.1.2.3",)
+    assert stale(here, "/dev/nvidia99") == ("/dev/nvidia99",)
+
+
+@pytest.mark.parametrize(
+    "text", ["devices: 5", "\t{", "containerEdits: {mounts: [{}]}", "containerEdits: {mounts: 7}"]
+)
+def test_a_spec_that_cannot_be_read_is_left_to_the_probe(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(f"kind: nvidia.com/gpu\n{text}")
+    assert gpus.missing(tmp_path / "x.yaml") == []
+    assert gpus.missing(tmp_path / "none.yaml") == []
 
 
 def test_a_silent_engine_is_given_up_in_time(tmp_path: Path,

@@ -73,6 +73,8 @@ class EngineFacts:
     """Whether it can hold a container to its memory and its processes."""
     gpus: str
     """How it gives a job GPUs, in the engine's own word; ``none`` if it cannot."""
+    stale: tuple[str, ...]
+    """What a CDI spec of this host promises and is not there."""
     memory_bytes: int
     """Of the machine that it runs on, which may be a virtual one."""
     folder: Path
@@ -141,6 +143,7 @@ def of(
         remaps_users=any(option.startswith("name=userns") for option in security),
         limits=bool(info.get("MemoryLimit") and info.get("PidsLimit")),
         gpus=gpus.access(info).value,
+        stale=tuple(path for spec in gpus.specs(info) for path in gpus.missing(spec)),
         memory_bytes=int(info.get("MemTotal") or 0),
         folder=Path(str(info.get("DockerRootDir") or "/var/lib/docker")),
     )

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import yaml
 from docker.types import DeviceRequest
 
 CAP_SYS_RESOURCE = 1 << 24
@@ -34,13 +35,41 @@ def access(info: Mapping[str, Any]) -> GpuAccess:
     devices = info.get("DiscoveredDevices") or []
     if any(str(device.get("ID", "")).startswith(CDI_KIND) for device in devices):
         return GpuAccess.CDI
-    # An engine that has CDI switched off lists no folders: a spec alone is not enough.
-    folders = [Path(folder) for folder in info.get("CDISpecDirs") or []]
-    if any(_is_nvidia_spec(file) for folder in folders for file in _spec_files(folder)):
+    if specs(info):
         return GpuAccess.CDI
     if "nvidia" in (info.get("Runtimes") or {}) or shutil.which(RUNTIME_HOOK):
         return GpuAccess.RUNTIME
     return GpuAccess.NONE
+
+
+def specs(info: Mapping[str, Any]) -> list[Path]:
+    """NVIDIA's CDI specs on this host that the engine reads.
+
+    An engine that has CDI switched off lists no folders: a spec alone is not enough.
+    """
+    folders = [Path(folder) for folder in info.get("CDISpecDirs") or []]
+    files = (file for folder in folders for file in _spec_files(folder))
+    return [file for file in files if _is_nvidia_spec(file)]
+
+
+def missing(spec: Path) -> list[str]:
+    """What a CDI spec gives containers and this host does not have.
+
+    A driver that was updated has other libraries than the spec that was made for it before. A spec
+    that cannot be read misses nothing that is known.
+    """
+    try:
+        body = yaml.safe_load(spec.read_text(encoding="utf-8"))
+        edits = [
+            body.get("containerEdits") or {},
+            *(device.get("containerEdits") or {} for device in body.get("devices") or []),
+        ]
+        mounts = [mount["hostPath"] for edit in edits for mount in edit.get("mounts") or []]
+        nodes = [node.get("hostPath") or node["path"]
+                 for edit in edits for node in edit.get("deviceNodes") or []]  # fmt: skip
+    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return []
+    return [path for path in dict.fromkeys([*nodes, *mounts]) if not Path(path).exists()]
 
 
 def device_requests(gpus: str, how: GpuAccess) -> list[DeviceRequest]:

@@ -194,6 +194,12 @@ TABLE: dict[str, Words] = {
     "doctor.gpu.nobody": Words("nobody that can be seen", "没有可见的占用者"),
     "doctor.gpu.holders": paste("{holders}"),
     "doctor.gpu.access": Words("given to containers by {how}", "通过 {how} 提供给容器"),
+    "doctor.gpu.stale": Words(
+        "the CDI spec gives containers what is not here (places: {count}), as after an update of "
+        "the driver: {path}",
+        "CDI 规范引用的 {count} 处内容不存在(例如驱动更新后):{path}",
+    ),
+    "doctor.gpu.stale.remedy": paste("sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"),
     "doctor.gpu.local": Words("jobs see this host's ({how})", "任务直接使用本机 GPU({how})"),
     # --- the probe ---
     "doctor.probe.starts": Words(

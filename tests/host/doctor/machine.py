@@ -53,7 +53,7 @@ class Machine:
         self.memory, self.total = 64 * GIB, 64 * GIB
         self.answer: dict[str, Any] = {
             "version": "26.1.5", "api": (1, 45), "rootless": False, "remaps_users": False,
-            "limits": True, "gpus": "cdi", "memory_bytes": 64 * GIB, "folder": folder,
+            "limits": True, "gpus": "cdi", "stale": (), "memory_bytes": 64 * GIB, "folder": folder,
         }  # fmt: skip
         self.labels: dict[str, str] | None = {
             environment.LABEL_LOCK: environment.lock_sha256(),

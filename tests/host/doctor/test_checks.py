@@ -218,6 +218,11 @@ def _(m: Machine) -> None:
     m.answer["gpus"] = "none"
 
 
+@case("gpu.access", "fail", "(places: 2)", "nvidia-ctk cdi generate")
+def _(m: Machine) -> None:
+    m.answer["stale"] = ("/usr/lib/libcuda.so.535.54", "/dev/nvidia1")
+
+
 @case("memory.ram", "fail", "8.0 GiB of memory are free", "")
 def _(m: Machine) -> None:
     m.memory = 8 * GIB

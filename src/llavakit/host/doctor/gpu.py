@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llavakit import workspace
+from llavakit.engines.gpus import GpuAccess
 from llavakit.engines.local import GPU_ACCESS
 from llavakit.errors import EngineError, KitError, StepError
 from llavakit.host import environment, nvidia, preflight, profiles
@@ -95,6 +96,10 @@ def access(host: Host) -> Finding:
     if how == "none":
         error: KitError = EngineError("no-gpu-support", gpus=host.pipeline.gpus())
         return host.refused(_status(host), error)
+    facts = host.facts()
+    if facts is not None and facts.stale and how == GpuAccess.CDI.value:
+        params = {"path": facts.stale[0], "count": len(facts.stale)}
+        return host.lacks(_status(host), "gpu.stale", **params)
     return host.passed("gpu.local" if how == GPU_ACCESS else "gpu.access", how=how)
 
 
