@@ -94,6 +94,11 @@ TABLE: dict[str, Words] = {
     "doctor.engine.late.remedy": paste("newgrp docker"),
     "doctor.engine.no-such-socket": Words("there is no socket {path}", "没有套接字 {path}"),
     "doctor.engine.no-such-socket.remedy": paste("sudo systemctl start docker"),
+    "doctor.engine.not-installed": Words(
+        "there is no socket {path}, and no Docker Engine on this host",
+        "没有套接字 {path},本机也没有安装 Docker 引擎",
+    ),
+    "doctor.engine.not-installed.remedy": paste("curl -fsSL https://get.docker.com | sudo sh"),
     "doctor.engine.answers": Words(
         "Docker Engine {version}, API {api}", "Docker 引擎 {version},API {api}"
     ),
@@ -170,7 +175,7 @@ TABLE: dict[str, Words] = {
         "an NVIDIA device is there, and no nvidia-smi that names it",
         "有 NVIDIA 设备,但没有可用的 nvidia-smi",
     ),
-    "doctor.gpu.no-smi.remedy": paste("sudo apt-get install nvidia-utils-535"),
+    "doctor.gpu.no-smi.remedy": paste("sudo ubuntu-drivers install"),
     "doctor.gpu.part": Words("a part of a GPU: {part}", "GPU 的一个分区:{part}"),
     "doctor.gpu.device": Words(
         "{gpu}, {uuid}; given to jobs: {count}", "{gpu},{uuid};分配给任务的数量:{count}"

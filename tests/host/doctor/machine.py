@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class Machine:
         patch(nvidia, "holders", lambda _: self.held)
         patch(memory, "available_bytes", lambda: self.memory)
         patch(network, "reach", self.reach)
+        patch(shutil, "which", lambda name: f"/usr/bin/{name}")
         patch(os, "statvfs", lambda _: self.disk)
         self.patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

@@ -17,7 +17,7 @@ from llavakit.engines import docker_facts, venv
 from llavakit.engines.docker_facts import Leftover
 from llavakit.errors import EngineError, EnvironmentFailure
 from llavakit.host import environment, nvidia
-from llavakit.host.doctor import checks, memory, place
+from llavakit.host.doctor import checks, engine, memory, place
 from llavakit.host.doctor.checks import CHECKS
 from llavakit.host.nvidia import Holder
 
@@ -64,6 +64,12 @@ def _(m: Machine) -> None:
 @case("engine.socket", "warn", "no socket", "systemctl start docker")
 def _(m: Machine) -> None:
     m.environ["DOCKER_HOST"] = "unix:///nowhere.sock"
+
+
+@case("engine.socket", "warn", "no Docker Engine on this host", "get.docker.com")
+def _(m: Machine) -> None:
+    m.environ["DOCKER_HOST"] = "unix:///nowhere.sock"
+    m.patch.setattr(engine.shutil, "which", lambda _: None)
 
 
 @case("engine.socket", "fail", "no socket", "systemctl start docker")
@@ -173,7 +179,7 @@ def _(m: Machine) -> None:
     m.options["gpus"] = "none"
 
 
-@case("gpu.device", "warn", "no nvidia-smi", "nvidia-utils")
+@case("gpu.device", "warn", "no nvidia-smi", "ubuntu-drivers")
 def _(m: Machine) -> None:
     m.gpus = None
 
@@ -267,6 +273,13 @@ def _(m: Machine) -> None:
 @case("disk.environment", "fail", "the environment needs 7 GiB", "INVOKE_LLAVAKIT_ENVIRONMENTS=")
 def _(m: Machine) -> None:
     without_environment(m)
+    m.disk = m.statvfs(free=5 * GIB)
+
+
+@case("disk.environment", "fail", "the image needs 7 GiB", "docker system prune")
+def _(m: Machine) -> None:
+    assert m.labels
+    m.labels[environment.LABEL_ENVIRONMENT] = "0000"
     m.disk = m.statvfs(free=5 * GIB)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from llavakit.engines import docker_facts
 from llavakit.engines.docker_facts import Address, EngineFacts
 from llavakit.errors import EngineError
@@ -35,6 +37,8 @@ def socket(host: Host) -> Finding:
     if state == "denied":
         late = docker_facts.joins_at_next_login()
         return host.lacks(_status(host), "engine.late" if late else "engine.denied", path=path)
+    if shutil.which("dockerd") is None:
+        return host.lacks(_status(host), "engine.not-installed", path=path)
     return host.lacks(_status(host), "engine.no-such-socket", path=path)
 
 

@@ -140,6 +140,15 @@ class Host:
         facts = self.facts()
         return facts is not None and facts.image_labels(self.settings.image_tag) is not None
 
+    def is_made(self) -> bool:
+        """Whether that is there and made from this clone's pins: nothing is fetched for it."""
+        if self.engine() == "local":
+            return environment.has_local(self.settings)
+        facts = self.facts()
+        labels = facts.image_labels(self.settings.image_tag) if facts else None
+        made_from = (labels or {}).get(environment.LABEL_ENVIRONMENT)
+        return made_from == environment.environment_sha256()
+
     def gpu_access(self) -> str:
         """How a job gets GPUs here; ``none`` if it cannot."""
         facts = self.facts()

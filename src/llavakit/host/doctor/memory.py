@@ -127,7 +127,7 @@ def inodes(host: Host) -> Finding:
     found = os.statvfs(host.nearest)
     if found.f_files == 0:
         return host.skipped("disk.no-inodes")
-    local = host.engine() == "local" and not environment.has_local(host.settings)
+    local = host.engine() == "local" and not host.is_made()
     need = ENVIRONMENT_INODES if local else INODES
     if found.f_favail < need:
         return host.lacks("fail", "disk.few-inodes", free=found.f_favail, need=need)
@@ -136,9 +136,9 @@ def inodes(host: Host) -> Finding:
 
 def _environment_gib(host: Host) -> float:
     """What the environment will still take: 0 where it is there."""
-    if host.engine() == "local":
-        return 0.0 if environment.has_local(host.settings) else environment.LOCAL_GIB
-    return 0.0 if host.has_environment() else environment.IMAGE_GIB
+    if host.is_made():
+        return 0.0
+    return environment.LOCAL_GIB if host.engine() == "local" else environment.IMAGE_GIB
 
 
 def _environment_place(host: Host) -> Path:

@@ -56,14 +56,14 @@ def part(name: str, host: Host) -> Finding:
 
 def packages(host: Host) -> Finding:
     """Whether the package index answers, where the environment is still to be made."""
-    if host.has_environment():
+    if host.is_made():
         return host.skipped("network.made")
     return _ask(host, [venv.installer_environment(host.environ).get("UV_DEFAULT_INDEX", PACKAGES)])
 
 
 def registry(host: Host) -> Finding:
     """Whether the registry of the base image answers, where the image is still to be built."""
-    if host.engine() == "local" or host.has_environment():
+    if host.engine() == "local" or host.is_made():
         return host.skipped("network.made")
     dockerfile = environment.DOCKERFILE.read_text(encoding="utf-8")
     base = environment.base_args(host.settings.base, dockerfile)["BASE_IMAGE"]
