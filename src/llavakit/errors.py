@@ -23,7 +23,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from llavakit import messages
+from llavakit import messages, phrases
+from llavakit.phrases import Phrase
 
 WIRE_PREFIX = "::llavakit-error::"
 """A step's last line of output starts with this when it fails for a known reason."""
@@ -33,20 +34,25 @@ class KitError(Exception):
     """A failure that a person can act on: what happened, why, and one remedy.
 
     ``name`` is the message's id without the class's prefix, ``why`` the raw text of whatever
-    failed underneath, ``causes`` are errors of the kit's that led to this one, ``params`` fill the
-    message's placeholders.
+    failed underneath (or a phrase of ours), ``causes`` are errors of the kit's that led to this
+    one, ``params`` fill the message's placeholders.
     """
 
     prefix: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, name: str, *, why: str = "", causes: Iterable[KitError] = (), **params: object
+        self,
+        name: str,
+        *,
+        why: str | Phrase = "",
+        causes: Iterable[KitError] = (),
+        **params: object,
     ) -> None:
         self.name = name
-        self.why = why.strip()
+        self.detail = why if isinstance(why, Phrase) else why.strip()
         self.causes = tuple(causes)
-        self.params = {key: str(value) for key, value in params.items()}
+        self.params = {key: phrases.plain(value) for key, value in params.items()}
         super().__init__(self.what())
 
     @property
@@ -55,11 +61,27 @@ class KitError(Exception):
 
     def what(self, lang: str = "en") -> str:
         """The sentence that says what happened, in ``lang`` (``en`` or ``zh``)."""
-        return messages.text(self.id, lang).what.format(**self.params)
+        return messages.text(self.id, lang).what.format(**self._said(lang))
 
     def remedy(self, lang: str = "en") -> str:
         """One thing that the user can do about it, in ``lang``."""
-        return messages.text(self.id, lang).remedy.format(**self.params)
+        return messages.text(self.id, lang).remedy.format(**self._said(lang))
+
+    @property
+    def why(self) -> str:
+        """The raw text of what failed underneath; a phrase of ours in English."""
+        return phrases.said(self.detail, "en")
+
+    def why_in(self, lang: str) -> str:
+        """The same, a phrase of ours in ``lang``."""
+        return phrases.said(self.detail, lang)
+
+    def as_phrase(self) -> Phrase:
+        """What happened, as a part of a sentence."""
+        return Phrase(self.id, self.params)
+
+    def _said(self, lang: str) -> dict[str, str]:
+        return {key: phrases.said(value, lang) for key, value in self.params.items()}
 
     def to_wire(self) -> str:
         """One line that :func:`from_wire` turns into an equal error."""
@@ -67,7 +89,9 @@ class KitError(Exception):
 
     def _body(self) -> dict[str, Any]:
         causes = [cause._body() for cause in self.causes]
-        return {"id": self.id, "why": self.why, "params": self.params, "causes": causes}
+        params = {key: phrases.as_json(value) for key, value in self.params.items()}
+        why = phrases.as_json(self.detail)
+        return {"id": self.id, "why": why, "params": params, "causes": causes}
 
 
 class ConfigurationError(KitError):
@@ -158,6 +182,7 @@ def _from_body(body: dict[str, Any]) -> KitError:
     prefix, _, name = body["id"].partition(".")
     cls = _BY_ID.get(body["id"]) or _BY_PREFIX[prefix]
     causes = [_from_body(cause) for cause in body.get("causes", ())]
-    error = cls(name, why=body["why"], causes=causes, **body["params"])
+    params = {key: phrases.from_json(value) for key, value in body["params"].items()}
+    error = cls(name, why=phrases.from_json(body["why"]), causes=causes, **params)
     error.remedy()  # its parameters must fill the message, or it is not one of ours
     return error

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llavakit import redact
+from llavakit import phrases, redact
+from llavakit.phrases import Phrase
 
 VERSION = 1
 FILE_NAME = "events.jsonl"
@@ -24,7 +25,8 @@ FILE_NAME = "events.jsonl"
 class Event:
     """One event. ``time`` is in seconds since the epoch.
 
-    Kinds: ``started``, ``finished``, ``note`` (text), ``progress`` (done, total, unit),
+    Kinds: ``started``, ``finished``, ``note`` (a phrase's id and params, and its English
+    text), ``progress`` (done, total, unit),
     ``iteration`` (n, of, loss, lr, and on a GPU memory_mib), ``machine`` and ``usage`` (as in
     :mod:`llavakit.record_form`).
     """
@@ -45,6 +47,24 @@ class EventWriter:
         self._path = run_dir / FILE_NAME
         self._step = step
         self._hidden = redact.secrets(os.environ)
+
+    def note(self, name: str, /, **params: object) -> None:
+        """Tell the user the phrase ``name``."""
+        self.say(phrases.phrase(name, **params))
+
+    def say(self, note: Phrase) -> None:
+        """Tell the user ``note``."""
+        clean = self._scrubbed(note)
+        self.emit("note", text=clean.say(), **clean.to_json())
+
+    def _scrubbed(self, note: Phrase) -> Phrase:
+        params = {
+            name: self._scrubbed(each)
+            if isinstance(each, Phrase)
+            else redact.scrub(each, self._hidden)
+            for name, each in note.params.items()
+        }
+        return Phrase(note.id, params)
 
     def emit(self, kind: str, **fields: Any) -> None:
         fields = {
@@ -87,6 +107,16 @@ class EventReader:
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
         return [event for line in whole.splitlines() if (event := _parse(line)) is not None]
+
+
+def note_in(event: Event, lang: str) -> str:
+    """The words of a note in ``lang``; as they were written where they are no phrase of this kit's
+    (another version's).
+    """
+    try:
+        return phrases.said(phrases.from_json(event.fields), lang)
+    except ValueError:
+        return str(event.fields.get("text", ""))
 
 
 def _parse(line: bytes) -> Event | None:

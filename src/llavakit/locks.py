@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from llavakit.phrases import Phrase, phrase
+
 VERSION = 1
 LOCK = "lock.json"
 """The lock's name in a folder that is locked as a whole."""
@@ -59,10 +61,10 @@ def write_json(path: Path, value: object) -> None:
 
 @dataclass(frozen=True)
 class LockState:
-    """Whether a step's outputs are what its lock says; ``reason`` is empty when they are."""
+    """Whether a step's outputs are what its lock says; ``reason`` says why they are not."""
 
     fresh: bool
-    reason: str = ""
+    reason: Phrase | None = None
 
 
 class StepLock:
@@ -111,13 +113,12 @@ class StepLock:
         """Compare with what is on disk: by size and time, and by hash only where those differ."""
         body = self.read()
         if body is None:
-            return LockState(False, "not made yet")
+            return LockState(False, phrase("stale.new"))
         if body.get("key") != key:
-            return LockState(False, "its inputs changed")
+            return LockState(False, phrase("stale.inputs"))
         for name, entry in body.get("files", {}).items():
-            reason = _compare(self.path.parent / name, entry)
-            if reason:
-                return LockState(False, f"{name} {reason}")
+            if drift := _compare(self.path.parent / name, entry):
+                return LockState(False, phrase(drift, name=name))
         return LockState(True)
 
     def intact(self) -> dict[str, str]:
@@ -136,12 +137,13 @@ class StepLock:
 
 
 def _compare(path: Path, entry: Mapping[str, Any]) -> str:
+    """The name of the phrase that says what is not as it was locked; empty where all is."""
     try:
         stat = path.stat()
     except OSError:
-        return "is missing"
+        return "stale.missing"
     if stat.st_size != entry["bytes"]:
-        return "has another size than was locked"
+        return "stale.size"
     if stat.st_mtime_ns != entry["mtime_ns"] and file_sha256(path) != entry["sha256"]:
-        return "has other bytes than were locked"
+        return "stale.bytes"
     return ""

@@ -1,4 +1,4 @@
-"""The form of a message: what happened and one remedy, in English and Chinese."""
+"""The forms of what the kit says, in English and Chinese: a failure, and any other words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 
 class Text(NamedTuple):
+    """What happened and one remedy."""
+
     what: str
     remedy: str
 
@@ -13,3 +15,8 @@ class Text(NamedTuple):
 class Entry(NamedTuple):
     en: Text
     zh: Text
+
+
+class Words(NamedTuple):
+    en: str
+    zh: str

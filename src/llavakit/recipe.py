@@ -20,6 +20,7 @@ from llavakit.artefact import Artefact
 from llavakit.errors import RecipeError
 from llavakit.parts import DrawnProjector as DrawnProjector
 from llavakit.parts import Weights
+from llavakit.phrases import phrase
 from llavakit.schema import Part, PositiveFloat, PositiveInt, Probability, Sha256, Text, Texts
 from llavakit.training import Train as Train
 
@@ -163,7 +164,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise RecipeError("not-yaml", recipe=path, why=str(error)) from None
     if not isinstance(raw, dict):
-        raise RecipeError("not-yaml", recipe=path, why="the top level is not a mapping")
+        raise RecipeError("not-yaml", recipe=path, why=phrase("why.no-mapping"))
     if "extends" not in raw:
         return raw
     name, below = str(raw.pop("extends")), (*above, path)

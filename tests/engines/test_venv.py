@@ -170,7 +170,7 @@ def test_a_shim_that_fails_is_passed_over(nothing_known, monkeypatch):
     good = fake_python(nothing_known / "good/python3.10")
     monkeypatch.setenv("PATH", f"{nothing_known}/shims:{nothing_known}/good")
     found = python310.find_python()
-    assert (found.path, found.how) == (good, "on PATH")
+    assert (found.path, str(found.how)) == (good, "on PATH")
 
 
 def test_pyenv_has_one_that_its_shim_does_not_reach(nothing_known):
@@ -190,7 +190,7 @@ def test_none_to_be_found(nothing_known):
 
 def test_the_given_one(nothing_known):
     good = fake_python(nothing_known / "mine/python")
-    assert python310.find_python(str(good)).how == "as given"
+    assert str(python310.find_python(str(good)).how) == "as given"
     other = fake_python(nothing_known / "other/python", version="False")
     for given in (str(other), str(nothing_known / "nowhere"), str(nothing_known)):
         with pytest.raises(EnvironmentFailure) as caught:

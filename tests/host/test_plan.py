@@ -135,7 +135,8 @@ def test_a_lost_output_is_made_again_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / made.run / "train" / "train.bin").unlink()
     todos = {item.stage.label: item for item in todo(made, workspace, ALL)}
     assert todos["train"].action == "run"
-    assert todos["train"].reason == "train.bin is missing"
+    assert todos["train"].why() == "train.bin is missing"
+    assert todos["train"].why("zh") == "缺少 train.bin"
     assert todos["compare"].action == "up to date"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from llavakit import locks
 from llavakit.locks import StepLock
+from llavakit.phrases import phrase
 
 
 @pytest.fixture
@@ -23,27 +24,27 @@ def made(tmp_path: Path) -> tuple[StepLock, Path]:
 
 def test_a_lock_is_fresh_for_its_key_and_files(made: tuple[StepLock, Path]) -> None:
     assert made[0].check("key").fresh
-    assert made[0].check("key").reason == ""
+    assert made[0].check("key").reason is None
 
 
 def test_another_key_is_stale(made: tuple[StepLock, Path]) -> None:
-    assert made[0].check("other") == locks.LockState(False, "its inputs changed")
+    assert made[0].check("other") == locks.LockState(False, phrase("stale.inputs"))
 
 
 def test_a_missing_file_is_named(made: tuple[StepLock, Path]) -> None:
     made[1].unlink()
-    assert made[0].check("key").reason == "权重.bin is missing"
+    assert made[0].check("key").reason == phrase("stale.missing", name="权重.bin")
 
 
 def test_another_size_is_noticed(made: tuple[StepLock, Path]) -> None:
     made[1].write_bytes(b"abcd")
-    assert "another size" in made[0].check("key").reason
+    assert "another size" in str(made[0].check("key").reason)
 
 
 def test_other_bytes_of_the_same_size_are_noticed(made: tuple[StepLock, Path]) -> None:
     made[1].write_bytes(b"abX")
     os.utime(made[1], ns=(1, 1))
-    assert "other bytes" in made[0].check("key").reason
+    assert "other bytes" in str(made[0].check("key").reason)
 
 
 def test_a_copy_with_another_time_is_still_fresh(made: tuple[StepLock, Path]) -> None:
@@ -54,7 +55,7 @@ def test_a_copy_with_another_time_is_still_fresh(made: tuple[StepLock, Path]) ->
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', "\x00"])
 def test_a_lock_that_cannot_be_read_is_no_lock(made: tuple[StepLock, Path], text: str) -> None:
     made[0].path.write_text(text)
-    assert made[0].check("key") == locks.LockState(False, "not made yet")
+    assert made[0].check("key") == locks.LockState(False, phrase("stale.new"))
     assert made[0].hashes() == {}
 
 

@@ -144,7 +144,7 @@ def test_without_a_gpu_training_is_in_fp32_and_says_so(inputs):
     assert made.deepspeed["bf16"]["enabled"] is made.deepspeed["fp16"]["enabled"] is False
     assert planned(inputs, CPU).deepspeed is None
     assert made.values["optim_wrapper"] == "OptimWrapper"
-    assert any("float32" in note for note in made.notes)
+    assert any("float32" in str(note) for note in made.notes)
 
 
 @pytest.mark.parametrize("bf16", [True, False])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llavakit.errors import EngineError
+from llavakit.phrases import Phrase
 
 
 class Guarantee(str, Enum):
@@ -83,7 +84,7 @@ class Outcome:
     exit_code: int | None
     """None when nobody can know it any more (a local job whose client was killed)."""
     out_of_memory: bool = False
-    detail: str = ""
+    detail: str | Phrase = ""
     """The engine's own words, when it had any."""
 
 

@@ -18,6 +18,7 @@ from llavakit.engines.base import Outcome
 from llavakit.engines.docker_errors import translate
 from llavakit.engines.lines import LineSplitter
 from llavakit.errors import EngineError
+from llavakit.phrases import phrase
 
 WAIT_SECONDS = 10.0
 """One request's time-out while waiting; it limits the request, never the container."""
@@ -74,7 +75,7 @@ class DockerJob:
 
     def wait(self) -> Outcome:
         if not self._until_ended():
-            return Outcome(None, detail="the container was removed by someone else")
+            return Outcome(None, detail=phrase("ended.removed"))
         for reader in self._readers:
             reader.join(timeout=PATIENCE_SECONDS)
         state = self._container.attrs["State"]

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from llavakit.engines.base import Job, Mount
 from llavakit.errors import EngineError
+from llavakit.phrases import phrase
 
 User = tuple[int, int]
 """uid and gid."""
@@ -115,7 +116,7 @@ def _clear(place: Path) -> None:
             place.rmdir()
         elif place.exists():
             if place.stat().st_size:
-                raise EngineError("mount-blocked", path=place, why="a file with something in it")
+                raise EngineError("mount-blocked", path=place, why=phrase("why.in-the-way"))
             place.unlink()
     except OSError as error:
         raise EngineError("mount-blocked", path=place, why=str(error)) from None

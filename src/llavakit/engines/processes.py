@@ -18,6 +18,7 @@ from llavakit.engines.base import Outcome
 from llavakit.engines.lines import LineSplitter
 from llavakit.errors import EngineError
 from llavakit.locks import write_json
+from llavakit.phrases import phrase
 
 POLL_SECONDS = 0.05
 JOBS_FOLDER = Path("cache/jobs")
@@ -182,7 +183,9 @@ class LocalJob:
         killed = status == -signal.SIGKILL and not self._stopped
         memory = killed and oom_kills() > self._kills_before
         # A shell's convention, and Docker's: 128 and the number of the signal.
-        return Outcome(128 - status, memory, f"ended by {signal.Signals(-status).name}")
+        return Outcome(
+            128 - status, memory, phrase("ended.signal", signal=signal.Signals(-status).name)
+        )
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llavakit.errors import EnvironmentFailure
+from llavakit.phrases import Phrase, phrase
 
 VERSION = "3.10"
 _QUESTION = "import sys; print(sys.version_info[:2] == (3, 10)); print(sys.executable)"
@@ -19,8 +20,8 @@ _QUESTION = "import sys; print(sys.version_info[:2] == (3, 10)); print(sys.execu
 @dataclass(frozen=True)
 class FoundPython:
     path: Path
-    how: str
-    """How it was found, for the user: ``on PATH``, ``pyenv``, ``uv``, ``installed by uv``, ..."""
+    how: Phrase
+    """How it was found, for the user: on PATH, by pyenv, by uv, as given ..."""
 
 
 def find_python(explicit: str | None = None, *, download: bool = True) -> FoundPython:
@@ -53,21 +54,21 @@ def _explicit(given: str) -> FoundPython:
     path = _runs(Path(found)) if found else None
     if path is None:
         raise EnvironmentFailure("not-python310", path=given)
-    return FoundPython(path, "as given")
+    return FoundPython(path, phrase("python.given"))
 
 
-def _candidates() -> Iterator[tuple[Path, str]]:
+def _candidates() -> Iterator[tuple[Path, Phrase]]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
-        yield Path(folder or ".") / f"python{VERSION}", "on PATH"
+        yield Path(folder or ".") / f"python{VERSION}", phrase("python.path")
     # A pyenv that has 3.10 puts a python3.10 on PATH that only fails, until 3.10 is made global.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for version in sorted(pyenv.glob(f"versions/{VERSION}.*")):
-        yield version / "bin" / f"python{VERSION}", "pyenv"
+        yield version / "bin" / f"python{VERSION}", phrase("python.pyenv")
     uv = find_uv()
     for preference in ("--no-managed-python", "--managed-python"):
         answer = _uv(uv, "python", "find", "--no-project", preference, VERSION)
         if answer.returncode == 0:
-            yield Path(answer.stdout.strip()), "known to uv"
+            yield Path(answer.stdout.strip()), phrase("python.uv")
 
 
 def _runs(path: Path) -> Path | None:
@@ -89,7 +90,7 @@ def _installed_by_uv() -> FoundPython:
     if answer.returncode == 0:
         found = _uv(uv, "python", "find", "--no-project", "--managed-python", VERSION)
         if path := _runs(Path(found.stdout.strip())):
-            return FoundPython(path, "installed by uv")
+            return FoundPython(path, phrase("python.installed"))
         answer = found
     raise EnvironmentFailure("no-python", why=answer.stderr)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llavakit.host import words
+
 UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
 
@@ -14,12 +16,14 @@ def size(count: float) -> str:
     return f"{_number(count, unit)} {name}"
 
 
-def part_of(done: int, total: int | None) -> str:
+def part_of(done: int, total: int | None, lang: str = "en") -> str:
     """``1.2 of 16.1 GB``; ``1.2 GB`` where the total is not known."""
     if total is None:
         return size(done)
     name, unit = _unit(total)
-    return f"{_number(done, unit)} of {_number(total, unit)} {name}"
+    return words.text(
+        "progress.part", lang, done=_number(done, unit), total=_number(total, unit), unit=name
+    )
 
 
 def duration(seconds: float) -> str:
@@ -32,15 +36,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def transfer(fields: Mapping[str, Any]) -> str:
+def transfer(fields: Mapping[str, Any], lang: str = "en") -> str:
     """A progress event in bytes: ``1.2 of 16.1 GB  45 MB/s  5 min left  model.safetensors``."""
     total, rate, left = fields.get("total"), fields.get("rate"), fields.get("seconds_left")
-    words = [part_of(int(fields.get("done") or 0), None if total is None else int(total))]
+    said = [part_of(int(fields.get("done") or 0), None if total is None else int(total), lang)]
     if rate:
-        words.append(f"{size(rate)}/s")
+        said.append(f"{size(rate)}/s")
     if left:
-        words.append(f"{duration(left)} left")
-    return "  ".join([*words, *filter(None, [str(fields.get("item") or "")])])
+        said.append(words.text("progress.left", lang, time=duration(left)))
+    return "  ".join([*said, *filter(None, [str(fields.get("item") or "")])])
 
 
 def _unit(count: float) -> tuple[str, int]:

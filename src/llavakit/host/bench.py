@@ -90,7 +90,8 @@ class Bench:
         with self.workspace.lock("invoke bench", first.say_waiting), _interrupted_once():
             try:
                 for entry in self.entries:
-                    self.screen.say(entry.label, bench_report.title(entry.kind, entry.recipe.name))
+                    name, lang = entry.recipe.name, self.screen.lang
+                    self.screen.say(entry.label, bench_report.title(entry.kind, name, lang))
                     self._measure(entry)
                     self._write()
             except KeyboardInterrupt:
@@ -129,7 +130,7 @@ class Bench:
                 raise entry.refused
             row = self._follow(entry)
         except KitError as error:
-            said = " ".join([error.what(self.screen.lang), error.why]).strip()
+            said = " ".join([error.what(self.screen.lang), error.why_in(self.screen.lang)]).strip()
             row = {"state": "failed", "reason": said}
         except KeyboardInterrupt:
             row = self._result(entry) or row
@@ -144,7 +145,7 @@ class Bench:
                 "changed": memory.changed if memory and entry.kind == "kit" else None,
             })  # fmt: skip
         if row["state"] == "failed":
-            self.screen.say(entry.label, f"FAILED: {row['reason']}")
+            self.screen.tell(entry.label, "bench.because", reason=row["reason"])
 
     def _follow(self, entry: Entry) -> dict[str, Any]:
         """Run the job to its end; what it wrote. Raises KitError when it wrote nothing."""

@@ -108,10 +108,10 @@ def show(found: Sequence[Entry], folder: PurePosixPath, iterations: int, screen:
         for entry in found
     ]
     body = {"run": str(folder), "stages": stages, "jobs": jobs}
-    screen.result(body, table=bench_report.plan_table(body))
+    screen.result(body, table=bench_report.plan_table(body, screen.lang))
     if screen.json_output:
         return
-    screen.result(None, text=f"The same by hand, with the {show_plan.where(first)}:")
+    screen.result(None, text=show_plan.by_hand(first, screen.lang))
     for each in jobs:
         lines = f"\n# {each['label']}\n{each['recipe_command']}\n{each['command']}"
         screen.result(None, text=lines)

@@ -66,9 +66,9 @@ def machine(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def title(kind: str, recipe: str) -> str:
+def title(kind: str, recipe: str, lang: str) -> str:
     """What an entry is, in a few words."""
-    return f"plain XTuner, {recipe}" if kind == "plain" else f"the kit, {recipe}"
+    return words.text(f"bench.kind.{kind}", lang, recipe=recipe)
 
 
 def table_of(content: Mapping[str, Any], lang: str) -> Table:
@@ -87,11 +87,15 @@ def table_of(content: Mapping[str, Any], lang: str) -> Table:
     return made
 
 
-def plan_table(content: Mapping[str, Any]) -> Table:
+def plan_table(content: Mapping[str, Any], lang: str) -> Table:
     """What would be made, and measured."""
-    rows = [(each["recipe"], each["stage"], each["action"]) for each in content["stages"]]
-    rows += [(each["recipe"], f"bench: {each['label']}", "run") for each in content["jobs"]]
-    return table(f"plan of {content['run']}", ("recipe", "stage", "action"), rows)
+    say = partial(words.text, lang=lang)
+    rows = [(each["recipe"], each["stage"], say(f"action.{each['action']}"))
+            for each in content["stages"]]  # fmt: skip
+    rows += [(each["recipe"], f"bench: {each['label']}", say("action.run"))
+             for each in content["jobs"]]  # fmt: skip
+    columns = [say(f"plan.{name}") for name in ("recipe-name", "stage", "action")]
+    return table(say("plan.title", run=content["run"]), columns, rows)
 
 
 def markdown(content: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llavakit.errors import EnvironmentFailure
-from llavakit.host import environment
+from llavakit.host import environment, words
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT, Settings
 
@@ -25,9 +25,10 @@ def build(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
         settings, screen, base=settings.base, builder=options.get("builder") or "auto"
     )
     seconds = round(time.monotonic() - started, 1)
+    ready = {"tag": settings.image_tag, "id": image_id[:19], "seconds": seconds}
     screen.result(
         {"image": settings.image_tag, "id": image_id, "seconds": seconds},
-        text=f"{settings.image_tag} is ready ({image_id[:19]}, {seconds} s)",
+        text=words.text("image.ready", screen.lang, **ready),
     )
     return 0
 
@@ -45,5 +46,6 @@ def lock(screen: Screen) -> int:
         ["git", "status", "--porcelain", "--", "*.lock"],
         cwd=KIT, capture_output=True, text=True, check=False,
     ).stdout  # fmt: skip
-    screen.result({"changed": changed.split()[1::2]}, text=changed or "The locks are as they were.")
+    same = words.text("locks.same", screen.lang)
+    screen.result({"changed": changed.split()[1::2]}, text=changed or same)
     return 0

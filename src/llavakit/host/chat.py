@@ -15,10 +15,11 @@ from typing import Any
 from llavakit import errors
 from llavakit.engines.base import Running
 from llavakit.errors import ConfigurationError, StepError
-from llavakit.host import preflight
+from llavakit.host import preflight, words
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline, disk_errors
 from llavakit.host.plan import Stage, weights_mounts
+from llavakit.phrases import phrase
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
@@ -50,7 +51,7 @@ class Conversation:
                 return body[field]
         tail = "\n".join(self._tail)
         raise StepError(
-            "failed", step="chat", how="it ended early", log="the lines above", why=tail
+            "failed", step="chat", how=phrase("ended.early"), log=phrase("above"), why=tail
         )
 
 
@@ -70,7 +71,7 @@ def converse(pipeline: Pipeline, options: Mapping[str, Any], screen: Screen) -> 
     if not sys.stdin.isatty():
         raise ConfigurationError("no-terminal")
     with _conversation(pipeline, options, screen) as conversation:
-        screen.note("Ask about the picture; an empty line ends the conversation.")
+        screen.note(words.text("chat.how", screen.lang))
         while question := _read_line():
             screen.result({"answer": ""}, text=conversation.ask(question))
     return 0
@@ -89,7 +90,7 @@ def _conversation(
     pipeline.check_gpu([stage])
     engine = pipeline.engine()
     job = replace(pipeline.job(stage), interactive=True)
-    screen.say("chat", f"loading {'the pretrained' if pretrained else 'the fine-tuned'} model")
+    screen.tell("chat", "chat.pretrained" if pretrained else "chat.trained")
     preflight.announce(screen, "chat", job.gpus, engine.describe().get("gpus", "none"))
     # Under the lock, so that no other command sweeps a container that is not yet running.
     with pipeline.workspace.lock("invoke chat", pipeline.say_waiting):

@@ -15,6 +15,7 @@ from llavakit.host.follow import follow
 from llavakit.host.inputs import Input
 from llavakit.host.pipeline import Pipeline, disk_errors
 from llavakit.host.plan import Stage
+from llavakit.phrases import phrase
 
 FOLDER = PurePosixPath("cache", "sources")
 
@@ -73,8 +74,8 @@ def _ask(pipeline: Pipeline, screen: Screen) -> dict[str, Any]:
         return body
     tail = "\n".join(output.tail)
     error: KitError = output.error or StepError(
-        "failed", step="check", how=outcome.detail or f"exit status {outcome.exit_code}",
-        log=log, why=tail,
+        "failed", step="check", log=log, why=tail,
+        how=outcome.detail or phrase("ended.status", status=outcome.exit_code),
     )  # fmt: skip
     raise error
 

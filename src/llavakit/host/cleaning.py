@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llavakit.engines.docker import DockerEngine, connect
 from llavakit.errors import ConfigurationError, EngineError, WorkspaceError
+from llavakit.host import words
 from llavakit.host.console import Screen, table
-from llavakit.host.pipeline import job_labels
+from llavakit.host.pipeline import job_labels, waiting
 from llavakit.host.settings import Settings
 from llavakit.workspace import Workspace, is_busy
 
@@ -22,7 +24,7 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
     is being worked on.
     """
     place = Workspace(settings.workspace)
-    with place.lock("invoke clean", lambda owner: screen.say("workspace", f"in use by {owner}")):
+    with place.lock("invoke clean", waiting(screen)):
         for run in place.runs.glob("*"):
             if is_busy(run):
                 raise WorkspaceError("busy", folder=run)
@@ -35,15 +37,17 @@ def _clean(place: Workspace, settings: Settings, options: Mapping[str, Any], scr
     containers = docker.leftovers(job_labels(place)) if docker else []
     image = settings.image_tag if options.get("image") and docker and docker.has_image() else ""
     rows = [(str(path), _size(path)) for path in folders]
-    rows += [(f"container {name}", "") for name in containers]
-    rows += [(f"image {image}", "")] if image else []
-    names = [name for name, _ in rows]
+    names = [name for name, _ in rows] + [f"container {name}" for name in containers]
+    names += [f"image {image}"] if image else []
+    say = partial(words.text, lang=screen.lang)
+    rows += [(say("clean.container", name=name), "") for name in containers]
+    rows += [(say("clean.image", name=image), "")] if image else []
     if not rows:
-        screen.result({"deleted": []}, text="There is nothing to delete.")
+        screen.result({"deleted": []}, text=say("clean.nothing"))
         return 0
-    columns = ("what", "#size")
+    columns = (say("clean.what"), "#" + say("clean.size"))
     if not options.get("yes"):
-        screen.result({"would delete": names}, table=table("would delete", columns, rows))
+        screen.result({"would delete": names}, table=table(say("clean.would"), columns, rows))
         raise ConfigurationError("needs-yes")
     for path in folders:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -51,7 +55,7 @@ def _clean(place: Workspace, settings: Settings, options: Mapping[str, Any], scr
         docker.sweep(job_labels(place))
     if docker and image:
         docker.remove_image()
-    screen.result({"deleted": names}, table=table("deleted", columns, rows))
+    screen.result({"deleted": names}, table=table(say("clean.deleted"), columns, rows))
     return 0
 
 

@@ -128,7 +128,7 @@ def _step(name: str, call: Call) -> int:
     todos = pipeline.bring_up_to_date(TARGETS[name])
     locked = _tell_first_use(call, before, pipeline, todos)
     if name == "ask":
-        answers, table = results.answers(pipeline.plan, pipeline.workspace)
+        answers, table = results.answers(pipeline.plan, pipeline.workspace, call.screen.lang)
         call.screen.result(answers, table=table)
     elif name in ("compare", "demo"):
         return _compared(call, pipeline)
@@ -183,19 +183,19 @@ def _compared(call: Call, pipeline: Pipeline) -> int:
     content = results.comparison(pipeline.plan, pipeline.workspace)
     changed = [word for word in call.options.get("set") or () if not word.startswith("seed=")]
     changed += given.changes(call.options)
-    checks = [] if changed else results.verdict(pipeline.plan, pipeline.workspace, content)
-    title = f"{pipeline.plan.run_id}: answers before and after fine-tuning"
+    lang, made, place = call.screen.lang, pipeline.plan, pipeline.workspace
+    checks = [] if changed else results.verdict(made, place, content, lang)
     call.screen.result(
-        {**content, "run": pipeline.plan.run_id, "expected": [list(check) for check in checks]},
-        table=results.comparison_table(content, title),
+        {**content, "run": made.run_id, "expected": [list(check) for check in checks]},
+        table=results.comparison_table(content, made.run_id, lang),
     )
     if changed:
-        call.screen.say("not judged", f"the recipe was changed: {', '.join(changed)}")
+        call.screen.tell("not judged", "answers.changed", changes=", ".join(changed))
     for text, met in checks:
         call.screen.say("as expected" if met else "NOT as expected", text)
     missed = [text for text, met in checks if not met]
     if missed:
-        raise StepError("unexpected", recipe=pipeline.plan.recipe.name, why="\n".join(missed))
+        raise StepError("unexpected", recipe=made.recipe.name, why="\n".join(missed))
     return 0
 
 

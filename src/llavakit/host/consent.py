@@ -67,7 +67,8 @@ class Cost:
             said += [say("needs.download", size=amounts.size(count), time=time)]
         if self.unknown:
             said += [say("needs.unknown", parts=", ".join(self.unknown))]
-        return ", ".join(said) + ("; " + say("needs.try") if self.is_large else "")
+        free_try = say("semicolon") + say("needs.try") if self.is_large else ""
+        return say("comma").join(said) + free_try
 
 
 def check(

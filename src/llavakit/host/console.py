@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -21,8 +22,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llavakit.errors import KitError
-from llavakit.events import Event
-from llavakit.host import amounts
+from llavakit.events import Event, note_in
+from llavakit.host import amounts, words
 
 PLAIN_SECONDS = 5.0
 """Without a terminal a progress line comes at most this often."""
@@ -41,9 +42,13 @@ class Screen:
 
     def say(self, label: str, text: str) -> None:
         """One line: a label (a step, usually) and what there is to say about it."""
-        line = Text(f"{label:<{LABEL_WIDTH}}", style="bold")
+        line = Text(labelled(label, self.lang), style="bold")
         line.append(text, style="not bold")
         self._err.print(line, soft_wrap=True)
+
+    def tell(self, label: str, key: str, /, **params: object) -> None:
+        """One line, as :meth:`say`; what there is to say are the words ``key``."""
+        self.say(label, words.text(key, self.lang, **params))
 
     def note(self, text: str) -> None:
         self._err.print(Text(text), soft_wrap=True)
@@ -87,7 +92,7 @@ class Screen:
         self._err.print(Text(f"-> {error.remedy(self.lang)}", style="bold"), soft_wrap=True)
 
     def _why(self, error: KitError) -> None:
-        for line in error.why.splitlines():
+        for line in error.why_in(self.lang).splitlines():
             self._err.print(Text(f"    {line}", style="dim"), soft_wrap=True)
 
     def close(self, status: int) -> int:
@@ -104,14 +109,23 @@ class Screen:
 
     def progress(self, label: str) -> StageProgress:
         """Progress of one stage: a bar on a terminal, plain lines elsewhere."""
-        return BarProgress(self._err, label) if self._err.is_terminal else LineProgress(self, label)
+        if self._err.is_terminal:
+            return BarProgress(self._err, label, self.lang)
+        return LineProgress(self, label)
+
+
+def labelled(label: str, lang: str) -> str:
+    """``label`` in ``lang`` where it is a word and no name, as wide as all labels are."""
+    known = f"label.{label}"
+    said = words.text(known, lang) if known in words.TABLE else label
+    return said + " " * (LABEL_WIDTH - cell_len(said))
 
 
 def _said(error: KitError, lang: str) -> dict[str, str]:
     return {
         "error": error.id,
         "what": error.what(lang),
-        "why": error.why,
+        "why": error.why_in(lang),
         "remedy": error.remedy(lang),
     }
 
@@ -143,11 +157,11 @@ class LineProgress(StageProgress):
 
     def show(self, event: Event) -> None:
         if event.kind == "note":
-            self._screen.say(self._label, str(event.fields.get("text", "")))
+            self._screen.say(self._label, note_in(event, self._screen.lang))
             return
         done, total = _counts(event)
         is_due = time.monotonic() - self._last >= PLAIN_SECONDS
-        text = describe(event)
+        text = describe(event, self._screen.lang)
         if (total and done == total and text != self._said) or (is_due and _is_told(event)):
             self._last, self._said = time.monotonic(), text
             self._screen.say(self._label, text)
@@ -159,17 +173,20 @@ class LineProgress(StageProgress):
 
 
 class BarProgress(StageProgress):
-    def __init__(self, console: Console, label: str) -> None:
+    def __init__(self, console: Console, label: str, lang: str = "en") -> None:
         self._label = label
+        self._lang = lang
         self._progress = Progress(
-            TextColumn(f"[bold]{label:<{LABEL_WIDTH - 1}}"),
+            TextColumn(f"[bold]{labelled(label, lang)[:-1]}"),
             BarColumn(bar_width=24),
             TextColumn("{task.description}"),
             _TimeLeft(compact=True),
             console=console,
             transient=True,
         )
-        self._task: TaskID = self._progress.add_task("starting", total=None)
+        self._task: TaskID = self._progress.add_task(
+            words.text("progress.starting", lang), total=None
+        )
 
     def __enter__(self) -> BarProgress:
         self._progress.start()
@@ -180,12 +197,12 @@ class BarProgress(StageProgress):
 
     def show(self, event: Event) -> None:
         if event.kind == "note":
-            text = f"{self._label:<{LABEL_WIDTH}}{event.fields.get('text', '')}"
+            text = labelled(self._label, self._lang) + note_in(event, self._lang)
             self._progress.console.print(Text(text), soft_wrap=True)
             return
         done, total = _counts(event)
         if _is_told(event):
-            text, in_bytes = _plain(describe(event)), _in_bytes(event)
+            text, in_bytes = _plain(describe(event, self._lang)), _in_bytes(event)
             self._progress.update(
                 self._task, completed=done, total=total or None, description=text, in_bytes=in_bytes
             )
@@ -206,17 +223,20 @@ class _TimeLeft(TimeRemainingColumn):
         return Text() if task.fields.get("in_bytes") else super().render(task)
 
 
-def describe(event: Event) -> str:
+def describe(event: Event, lang: str = "en") -> str:
     """An iteration or progress event in a few words."""
     fields = event.fields
     if event.kind == "iteration":
-        text = f"iteration {fields['n']}/{fields['of']}  loss {float(fields['loss']):.4f}"
+        shown = {"n": fields["n"], "of": fields["of"], "loss": float(fields["loss"])}
+        text = words.text("progress.iteration", lang, **shown)
         if (memory := fields.get("memory_mib")) is not None:
-            text += f"  GPU {memory} MiB"
+            text += "  " + words.text("progress.gpu", lang, mib=memory)
         return text
     if _in_bytes(event):
-        return amounts.transfer(fields)
+        return amounts.transfer(fields, lang)
     unit = fields.get("unit", "")
+    if f"progress.{unit}" in words.TABLE:
+        unit = words.text(f"progress.{unit}", lang)
     return f"{fields.get('done')}/{fields.get('total')} {unit}".rstrip()
 
 

@@ -126,17 +126,13 @@ def local_python(settings: Settings, screen: Screen) -> Path:
     if found := venv.ready(folder, LOCK):
         return found
     base = venv.find_python(settings.python or None)
-    screen.say("environment", f"Python 3.10: {base.how} ({base.path})")
+    screen.tell("environment", "environment.python", how=base.how.say(screen.lang), path=base.path)
     free = shutil.disk_usage(next(path for path in folder.parents if path.exists())).free / 2**30
     if free < LOCAL_GIB:
         raise WorkspaceError(
             "too-little-disk", folder=folder, need=f"{LOCAL_GIB:g}", free=f"{free:.1f}"
         )
-    screen.say(
-        "environment",
-        f"installing the pinned packages once: about 3 GB to fetch, {LOCAL_GIB:g} GiB on disk,"
-        f" some minutes, in {folder}",
-    )
+    screen.tell("environment", "environment.installing", gib=LOCAL_GIB, folder=folder)
     with screen.progress("environment") as progress:
         return venv.ensure(folder, LOCK, base.path, progress.line)
 
@@ -145,7 +141,7 @@ def _docker(settings: Settings, screen: Screen, client: DockerClient) -> Engine:
     labels = image.inspect_labels(client, settings.image_tag)
     reason = _stale_image(labels)
     if reason:
-        screen.say("image", f"{settings.image_tag} {reason}")
+        screen.tell("image", reason, tag=settings.image_tag)
         build_image(settings, screen, base=settings.base or _other_base(labels or {}))
     return docker_engine.DockerEngine(client, settings.image_tag)
 
@@ -158,12 +154,13 @@ def image_state(labels: dict[str, str] | None) -> str:
 
 
 def _stale_image(labels: dict[str, str] | None) -> str:
+    """The key of the words that say why an image is to be built; empty where it is not."""
     if labels is None:
-        return "is not there: building it once (about 3 GB to fetch, 6 GB on disk)"
+        return "image.none"
     if labels.get(LABEL_ENVIRONMENT) != environment_sha256():
-        return "was made from other pins: building it again"
+        return "image.pins"
     if labels.get(LABEL_SOURCE) != source_sha256():
-        return "holds older code of the kit: its last layer is made again"
+        return "image.code"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def show(pipeline: Pipeline, screen: Screen) -> None:
     assert isinstance(content, dict)  # noqa: S101 - its lock was checked
     screen.result(
         {**content, "run": plan.run_id, "folder": str(folder)},
-        table=check_table(content, f"{plan.run_id}: asked with transformers {_version(content)}"),
+        table=check_table(content, plan.run_id, screen.lang),
     )
     different = sum(not row["same_text"] for row in content["rows"])
     params = {"count": len(content["rows"]), "different": different, "folder": folder,
@@ -46,26 +47,29 @@ def show(pipeline: Pipeline, screen: Screen) -> None:
     screen.say("merged", words.text("merged.folder", screen.lang, **params))
 
 
-def check_table(content: Mapping[str, Any], title: str) -> Table:
+def check_table(content: Mapping[str, Any], run: str, lang: str) -> Table:
     """Every question with how far the two models are apart."""
+    say = partial(words.text, lang=lang)
     rows = [
         (
             f"{Path(row['image']).name}\n{row['question']}",
             f"{row['pixels']:g}",
             f"{row['logits']:.1e}",
-            "equal" if row["same_text"] else "different",
+            say("merged.same" if row["same_text"] else "merged.different"),
             results.shorten(row["merged"]),
         )
         for row in content["rows"]
     ]
-    made = table(title, ("picture", "#pixels", "#logits", "=text", "merged model"), rows)
-    made.caption = "largest absolute differences from the model with its adapters apart"
+    columns = (say("answers.picture"), "#" + say("merged.pixels"), "#" + say("merged.logits"),
+               "=" + say("merged.text"), say("merged.model"))  # fmt: skip
+    made = table(say("merged.title", run=run, version=_version(content)), columns, rows)
+    made.caption = say("merged.caption")
     made.caption_justify = "left"
     return made
 
 
 def _version(content: Mapping[str, Any]) -> str:
-    return f"{content['transformers']} on {content['device']} in {content['dtype']}"
+    return f"{content['transformers']} ({content['device']}, {content['dtype']})"
 
 
 def _gib(each: Input, plan: Plan) -> float:

@@ -19,6 +19,7 @@ from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
 from llavakit.host.settings import Settings
 from llavakit.locks import StepLock
+from llavakit.phrases import phrase
 from llavakit.workspace import Workspace
 
 MEMORY_SHARE = 0.9
@@ -54,7 +55,7 @@ class Pipeline:
         targets = list(targets)
         with self.workspace.lock(f"invoke {targets[-1]}", self.say_waiting):
             todos = todo(self.plan, self.workspace, targets)
-            self.screen.say("run", f"{self.plan.run_id} in {self.run_dir}")
+            self.screen.tell("run", "run.where", run=self.plan.run_id, folder=self.run_dir)
             to_run = [item.stage for item in todos if item.action == "run"]
             if to_run:
                 self._check_host(to_run)
@@ -63,7 +64,7 @@ class Pipeline:
                 if item.action == "run":
                     self._bring(item)
                 elif item.stage.label in targets:
-                    self.screen.say(item.stage.label, item.action)
+                    self.screen.tell(item.stage.label, f"action.{item.action}")
         return todos
 
     def engine(self) -> Engine:
@@ -138,7 +139,7 @@ class Pipeline:
 
     def _follow_stranger(self, stage: Stage) -> bool:
         """Follow the process that works on this run to its end; whether that did ``stage``."""
-        self.screen.say(stage.label, "this run is being worked on by another process; following it")
+        self.screen.tell(stage.label, "run.followed")
         clock = recording.Clock()
         try:
             with self.screen.progress(stage.label) as progress:
@@ -154,12 +155,12 @@ class Pipeline:
             return False
         with disk_errors(self.run_dir):
             recording.keep(self.plan, self.workspace, recording.Attempt(stage, clock))
-        self.screen.say(stage.label, "done by the other process")
+        self.screen.tell(stage.label, "run.followed-done")
         return True
 
     def _run(self, item: Todo) -> None:
         stage, engine = item.stage, self.engine()
-        self.screen.say(stage.label, item.reason)
+        self.screen.say(stage.label, item.why(self.screen.lang))
         log = self.run_dir / "logs" / f"{stage.label}.log"
         job, clock, events = self.job(stage), recording.Clock(), EventReader(self.run_dir)
         access = engine.describe().get("gpus", "none")
@@ -185,7 +186,7 @@ class Pipeline:
             recording.keep(self.plan, self.workspace, attempt, outcome=outcome, error=error)
         if error is not None:
             raise error
-        self.screen.say(stage.label, f"done in {clock.seconds:.1f} s")
+        self.screen.tell(stage.label, "run.done", seconds=clock.seconds)
 
     def _error(self, stage: Stage, outcome: Outcome, output: Output, log: Path) -> KitError | None:
         """Why the stage failed; None when its artefacts prove that it did not."""
@@ -198,9 +199,9 @@ class Pipeline:
         if outcome.out_of_memory:
             return StepError("out-of-memory", step=stage.label, why=outcome.detail)
         if outcome.exit_code not in (0, None):
-            how = outcome.detail or f"exit status {outcome.exit_code}"
+            how = outcome.detail or phrase("ended.status", status=outcome.exit_code)
             return StepError("failed", step=stage.label, how=how, log=shown, why=tail)
-        missing = f"its result is {state.reason}"
+        missing = phrase("stale.result", reason=state.reason)
         return StepError("no-result", step=stage.label, missing=missing, log=shown, why=tail)
 
     def _check(self, stage: Stage) -> bool:
@@ -208,7 +209,12 @@ class Pipeline:
 
     def say_waiting(self, owner: str) -> None:
         """Tell whom this command waits for."""
-        self.screen.say("workspace", f"is in use by {owner}; waiting for it to end")
+        waiting(self.screen)(owner)
+
+
+def waiting(screen: Screen) -> Callable[[str], None]:
+    """What tells on ``screen`` whom a command waits for."""
+    return lambda owner: screen.tell("workspace", "run.waiting", owner=owner)
 
 
 def job_labels(place: Workspace) -> dict[str, str]:
@@ -237,7 +243,7 @@ def _with_log(error: KitError, tail: str, log: str) -> KitError:
     """A step names its log by its own name; the host knows where it wrote it."""
     if "log" in error.params:
         error.params["log"] = log
-        error.why = error.why or tail
+        error.detail = error.detail or tail
     return error
 
 

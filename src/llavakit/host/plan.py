@@ -20,6 +20,7 @@ from llavakit.engines.base import Mount
 from llavakit.host import inputs
 from llavakit.host.inputs import Input
 from llavakit.locks import StepLock, digest
+from llavakit.phrases import Phrase
 from llavakit.recipe import Recipe
 from llavakit.workspace import Workspace
 
@@ -80,7 +81,11 @@ class Todo:
     stage: Stage
     action: str
     """``run``, ``up to date`` or ``not needed``."""
-    reason: str = ""
+    reason: Phrase | None = None
+
+    def why(self, lang: str = "en") -> str:
+        """The reason in ``lang``; empty where there is none."""
+        return self.reason.say(lang) if self.reason else ""
 
 
 def make(
@@ -243,9 +248,9 @@ def todo(plan: Plan, workspace: Workspace, targets: Iterable[str]) -> list[Todo]
     return [_decide(stage, states[stage.label].reason, wanted, targets) for stage in plan.stages]
 
 
-def _decide(stage: Stage, reason: str, wanted: set[str], targets: set[str]) -> Todo:
+def _decide(stage: Stage, reason: Phrase | None, wanted: set[str], targets: set[str]) -> Todo:
     if stage.label in wanted:
         return Todo(stage, "run", reason)
-    if not reason:
+    if reason is None:
         return Todo(stage, "up to date")
     return Todo(stage, "not needed", reason)

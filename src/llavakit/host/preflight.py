@@ -13,7 +13,7 @@ from typing import Any
 
 from llavakit.engines import local
 from llavakit.errors import EngineError, StepError
-from llavakit.host import environment, memory, nvidia, profiles
+from llavakit.host import environment, memory, nvidia, profiles, words
 from llavakit.host.console import Screen
 from llavakit.host.nvidia import Gpu
 from llavakit.host.settings import Settings
@@ -63,8 +63,8 @@ def check(
         raise EngineError("no-gpu-support", gpus=gpus)
     found = nvidia.gpus()
     if not found or visible(gpus, access).startswith("MIG-"):  # parts of a GPU have no row
-        why = "no nvidia-smi answers here" if found is None else "nvidia-smi does not count it"
-        screen.say("gpu", f"not looked at: {why}; given by {access}")
+        why = words.text("gpu.no-smi" if found is None else "gpu.not-counted", screen.lang)
+        screen.tell("gpu", "gpu.not-seen", why=why, access=access)
     else:
         given = visible(gpus, access)
         needs = profiles.gpu_mib(recipe, trains=trains, asks=asks, merges=merges)
@@ -187,6 +187,7 @@ def announce(screen: Screen, label: str, gpus: str, access: str) -> list[dict[st
     if gpus == "none":
         return []
     found = nvidia.chosen(nvidia.gpus() or [], visible(gpus, access))
-    words = "; ".join(gpu.words() for gpu in found) or f"GPUs: {gpus}"
-    screen.say(label, f"{words}; given by {access}")
+    said = words.text("semicolon", screen.lang).join(gpu.words() for gpu in found)
+    said = said or words.text("gpu.indices", screen.lang, gpus=gpus)
+    screen.tell(label, "gpu.given", gpus=said, access=access)
     return [{**asdict(gpu), "given_by": access} for gpu in found]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from llavakit.host import told
+from llavakit.host import told, words
 from llavakit.host.console import table
 from llavakit.host.plan import Plan
 from llavakit.locks import StepLock
@@ -54,13 +55,17 @@ def comparison(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     return content
 
 
-def comparison_table(content: Mapping[str, Any], title: str) -> Table:
+def comparison_table(content: Mapping[str, Any], run: str, lang: str = "en") -> Table:
     """The answers before and after with their scores; a common question stands in the title."""
+    say = partial(words.text, lang=lang)
+    title = say("answers.compared", run=run)
     questions = {row["question"] for row in content["rows"]}
     if len(questions) == 1:
         title += f"\n“{questions.pop()}”"
-    made = table(title, ("picture", "before", "#score", "after", "#score"), ())
-    made.caption = "score: ROUGE-L against the best reference, 0 to 1"
+    score = "#" + say("answers.score")
+    columns = (say("answers.picture"), say("answers.before"), score, say("answers.after"), score)
+    made = table(title, columns, ())
+    made.caption = say("answers.caption")
     made.caption_justify = "left"
     for row in content["rows"]:
         picture = Path(row["image"]).name
@@ -73,13 +78,13 @@ def comparison_table(content: Mapping[str, Any], title: str) -> Table:
             end_section=row is content["rows"][-1],
         )
     means = content["means"]
-    made.add_row("mean", "", _score(means["before"]), "", _score(means["after"]))
+    made.add_row(say("answers.mean"), "", _score(means["before"]), "", _score(means["after"]))
     if "swapped" in means:
-        made.add_row("shown the next picture", "", "", "", _score(means["swapped"]))
+        made.add_row(say("answers.swapped"), "", "", "", _score(means["swapped"]))
     return made
 
 
-def answers(plan: Plan, workspace: Workspace) -> tuple[Any, Table]:
+def answers(plan: Plan, workspace: Workspace, lang: str = "en") -> tuple[Any, Table]:
     """All answers of the pretrained and the fine-tuned model, as JSON and as a table."""
     sides = {}
     for name, label in (("before", "ask-before"), ("after", "ask-after")):
@@ -91,18 +96,22 @@ def answers(plan: Plan, workspace: Workspace) -> tuple[Any, Table]:
         (Path(old["image"]).name, old["question"], shorten(old["answer"]), shorten(new["answer"]))
         for old, new in zip(sides["before"], sides["after"], strict=True)
     ]
-    made = table(f"{plan.run_id}: answers", ("picture", "question", "before", "after"), rows)
+    say = partial(words.text, lang=lang)
+    columns = [say(f"answers.{name}") for name in ("picture", "question", "before", "after")]
+    made = table(say("answers.title", run=plan.run_id), columns, rows)
     return sides, made
 
 
-def verdict(plan: Plan, workspace: Workspace, content: Mapping[str, Any]) -> list[tuple[str, bool]]:
+def verdict(
+    plan: Plan, workspace: Workspace, content: Mapping[str, Any], lang: str = "en"
+) -> list[tuple[str, bool]]:
     """The recipe's expectations, each with whether it was met."""
     expected, means = plan.recipe.expected, content["means"]
     checks: list[tuple[str, bool]] = []
     if expected.iterations is not None:
         seen = collect(plan, workspace).get("iterations")
-        checks.append((f"{seen} iterations, {expected.iterations} planned",
-                       seen == expected.iterations))  # fmt: skip
+        said = words.text("answers.iterations", lang, seen=seen, planned=expected.iterations)
+        checks.append((said, seen == expected.iterations))
     for name, limit, most in (
         ("before", expected.rouge_l_before_max, True),
         ("after", expected.rouge_l_after_min, False),
@@ -115,7 +124,8 @@ def verdict(plan: Plan, workspace: Workspace, content: Mapping[str, Any]) -> lis
             continue
         sign = "<=" if most else ">="
         met = score <= limit if most else score >= limit
-        checks.append((f"ROUGE-L {name} {score:.3f} {sign} {limit:g}", met))
+        shown = {"seen": f"{score:.3f}", "limit": f"{sign} {limit:g}"}
+        checks.append((words.text(f"answers.rouge {name}", lang, **shown), met))
     return checks
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from llavakit.engines import docker as docker_engine
 from llavakit.engines.base import Job
 from llavakit.engines.local import LocalEngine
-from llavakit.host import environment
+from llavakit.host import environment, words
 from llavakit.host.console import Screen, table
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import todo
@@ -35,31 +36,35 @@ def show(pipeline: Pipeline, targets: Iterable[str], screen: Screen) -> None:
         {
             "stage": item.stage.label,
             "action": item.action,
-            "reason": item.reason,
+            "reason": item.why(),
             "key": item.stage.key,
             "command": commands[item.stage.label],
         }
         for item in todos
     ]
-    rows = [(item.stage.label, item.action, item.reason) for item in todos]
+    say = partial(words.text, lang=screen.lang)
+    rows = [(item.stage.label, say(f"action.{item.action}"), item.why(screen.lang))
+            for item in todos]  # fmt: skip
+    columns = [say(f"plan.{name}") for name in ("stage", "action", "why")]
     recipe = recipe_line(pipeline.plan.recipe, pipeline.run_dir)
     screen.result(
         {"run": pipeline.plan.run_id, "recipe_command": recipe, "stages": body},
-        table=table(f"plan of {pipeline.plan.run_id}", ("stage", "action", "why"), rows),
+        table=table(say("plan.title", run=pipeline.plan.run_id), columns, rows),
     )
     if screen.json_output:
         return
     running = [item.stage.label for item in todos if item.action == "run"]
     if running:
-        screen.result(None, text=f"The same by hand, with the {where(pipeline)}:")
-        screen.result(None, text=f"\n# the resolved recipe, which every step reads\n{recipe}")
+        screen.result(None, text=by_hand(pipeline, screen.lang))
+        screen.result(None, text=f"\n# {say('plan.recipe')}\n{recipe}")
     for label in running:
         screen.result(None, text=f"\n# {label}\n{commands[label]}")
 
 
-def where(pipeline: Pipeline) -> str:
-    """What the command lines need."""
-    return "environment of the local engine" if _is_local(pipeline) else "image"
+def by_hand(pipeline: Pipeline, lang: str) -> str:
+    """The line above the command lines: what they do, and what they need."""
+    where = words.text("plan.local" if _is_local(pipeline) else "plan.image", lang)
+    return words.text("plan.by-hand", lang, where=where)
 
 
 def _is_local(pipeline: Pipeline) -> bool:

@@ -23,9 +23,9 @@ def test(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
     if options.get("quick"):
         return _run([*host, "-m", "not environment and not engine"])
     python = environment.local_python(settings, screen)
-    screen.say("inside", "tests with the environment's Python")
+    screen.tell("inside", "test.inside")
     inside = _run([python, "-m", "pytest", *INSIDE], {"PYTHONPATH": str(environment.SOURCE)})
-    screen.say("outside", "tests with the host's Python")
+    screen.tell("outside", "test.outside")
     outside = _run(host, {"INVOKE_LLAVAKIT_ENVIRONMENTS": str(settings.environments)})
     return inside or outside
 

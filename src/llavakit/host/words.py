@@ -6,7 +6,13 @@ are in both languages.
 
 from __future__ import annotations
 
-from llavakit.host import words_doctor, words_doctor_host, words_records, words_report
+from llavakit.host import (
+    words_doctor,
+    words_doctor_host,
+    words_progress,
+    words_records,
+    words_report,
+)
 from llavakit.host.words_form import Words
 
 
@@ -19,6 +25,7 @@ def text(key: str, /, lang: str, **params: object) -> str:
 
 
 TABLE: dict[str, Words] = {
+    **words_progress.TABLE,
     **words_records.TABLE,
     **words_report.TABLE,
     **words_doctor.TABLE,
@@ -47,6 +54,8 @@ TABLE: dict[str, Words] = {
         "教程请用 --recipe tutorial",
     ),
     "first-use": Words("files locked: {count}, in {locks}", "已锁定 {count} 个文件,见 {locks}"),
+    "comma": Words(", ", ","),
+    "semicolon": Words("; ", ";"),
     "stopped": Words("stopped", "已停止"),
     # --- invoke models --check ---
     "state.ok": Words("ok", "可用"),
@@ -103,6 +112,9 @@ TABLE: dict[str, Words] = {
     "bench.identical": Words("identical", "相同"),
     "bench.changed": Words("changed", "有改动"),
     "bench.failed": Words("FAILED", "失败"),
+    "bench.because": Words("FAILED: {reason}", "失败:{reason}"),
+    "bench.kind.plain": Words("plain XTuner, {recipe}", "原版 XTuner,{recipe}"),
+    "bench.kind.kit": Words("the kit, {recipe}", "本工具,{recipe}"),
     "bench.interrupted": Words("stopped", "已停止"),
     "bench.left": Words("{mib} MiB left", "剩 {mib} MiB"),
     "bench.caption": Words(

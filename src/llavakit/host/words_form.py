@@ -1,13 +1,8 @@
-"""The form of what the host says: a text in English and in Chinese."""
+"""The form of what the host says, which is that of all words of the kit."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Words(NamedTuple):
-    en: str
-    zh: str
+from llavakit.messages_form import Words as Words
 
 
 def paste(command: str) -> Words:

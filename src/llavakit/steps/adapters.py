@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llavakit.errors import WeightsError
+from llavakit.phrases import phrase
 
 LLM_ADAPTER = "llm_adapter"
 VISION_ADAPTER = "visual_encoder_adapter"
@@ -96,7 +97,7 @@ def add_lora(model: Any, part: Path) -> Any:
     lost = expected.intersection(outcome.missing_keys)
     if outcome.unexpected_keys or lost:
         odd = sorted([*outcome.unexpected_keys, *lost])[:5]
-        raise WeightsError("not-plain", file=part, why=f"tensors do not match: {odd}")
+        raise WeightsError("not-plain", file=part, why=phrase("why.no-match", names=odd))
     return wrapped
 
 

@@ -139,7 +139,7 @@ def _listed(title: str, wanted: Artefact, listing: Listing, seconds: float) -> A
 
 
 def _failed(error: SourceError) -> Answer:
-    title = error.params.get("source", "")
+    title = str(error.params.get("source", ""))
     return Answer(title, error.id, error=error.to_wire())
 
 

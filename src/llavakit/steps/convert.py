@@ -14,6 +14,7 @@ from pathlib import Path
 
 from llavakit.errors import StepError, WeightsError
 from llavakit.locks import StepLock, file_sha256, write_json
+from llavakit.phrases import phrase
 from llavakit.steps import adapters, common, outputs, weights
 from llavakit.steps.common import Job
 from llavakit.steps.device import has_gpu, prepare
@@ -75,18 +76,18 @@ def _verified_checkpoint(trained: Path) -> Path:
     lock = StepLock(trained / outputs.LOCK)
     body = lock.read()
     if body is None:
-        raise WeightsError("changed", folder=trained, why=f"no {outputs.LOCK}")
+        raise WeightsError("changed", folder=trained, why=phrase("why.lacks", names=outputs.LOCK))
     locked = lock.hashes()
     for name, expected in locked.items():
         path = trained / name
         if not path.is_file():
-            raise WeightsError("changed", folder=trained, why=f"{name} is missing")
+            raise WeightsError("changed", folder=trained, why=phrase("stale.missing", name=name))
         if file_sha256(path) != expected:
-            raise WeightsError("changed", folder=trained, why=f"{name} has other bytes")
+            raise WeightsError("changed", folder=trained, why=phrase("why.other-bytes", name=name))
     checkpoint = trained / str(body["facts"]["checkpoint"])
     for name in (checkpoint.name, CONFIG):
         if name not in locked:
-            raise WeightsError("changed", folder=trained, why=f"{name} was not locked")
+            raise WeightsError("changed", folder=trained, why=phrase("why.not-locked", name=name))
     return checkpoint
 
 

@@ -70,7 +70,7 @@ def make(job: Job) -> None:
         _check_repeated(text, wanted)
         (folder / CONVERSATIONS).write_text(text, encoding="utf-8")
         write_json(folder / QUESTIONS, questions(items, pictures))
-    job.events.emit("note", text=f"{samples} samples over {len(pictures)} pictures")
+    job.events.note("note.samples", samples=samples, pictures=len(pictures))
 
 
 def _check_repeated(text: str, data: Data) -> None:

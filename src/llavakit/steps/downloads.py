@@ -16,6 +16,7 @@ from pathlib import Path
 from llavakit.artefact import Artefact, Git, Source, is_pattern, may_be_fetched
 from llavakit.errors import KitError, SourceError, WorkspaceError
 from llavakit.locks import digest
+from llavakit.phrases import Phrase, phrase
 from llavakit.steps import outputs, parallel
 from llavakit.steps.common import Job
 from llavakit.steps.ledger import Ledger
@@ -55,7 +56,7 @@ class _Fetching:
 
     def run(self) -> None:
         if self.ledger.done:
-            self._note(f"{len(self.ledger.done)} files are here already")
+            self._note("note.here", count=len(self.ledger.done))
         wanted = self._wanted()
         for source in self.artefact.sources:
             if wanted is not None and wanted <= set(self.ledger.done):
@@ -65,7 +66,7 @@ class _Fetching:
         if missing:
             raise self._failure(missing)
         for name in self.ledger.finish():
-            self._note(f"locked at first use: {name} sha256 {self.ledger.done[name]}")
+            self._note("note.locked", file=name, sha256=self.ledger.done[name])
         if self.parts.exists():
             outputs.remove(self.parts)
 
@@ -89,7 +90,7 @@ class _Fetching:
             self._failed(error)
             return wanted
         for name in self.ledger.hear(remote.title, listing):
-            self._note(f"{name} is another one at {remote.title} now; fetching it anew")
+            self._note("note.other-now", file=name, source=remote.title)
         wanted = wanted or {file.name for file in listing.files}
         fetching = self._acceptable(remote, listing, wanted)
         if fetching:
@@ -124,7 +125,7 @@ class _Fetching:
         total = None if None in sizes else sum(size or 0 for size in sizes)
         self.parts.mkdir(exist_ok=True)
         self._check_room(remote, files)
-        self._note(f"{self.artefact.name} from {remote.title}")
+        self._note("note.from", artefact=self.artefact.name, source=remote.title)
         meter = DownloadMeter(self.job.events, total, self.artefact.name)
         try:
             parallel.run([partial(self._fetch, remote, file, meter) for file in files], workers)
@@ -150,7 +151,7 @@ class _Fetching:
         part.unlink()
         if resumed:  # the beginning may have been torn when the machine went down
             meter.have(-size)
-            meter.note(f"{file.name}: what was here did not fit the rest; fetching it anew")
+            meter.note("note.torn", file=file.name)
             found = remote.fetch(file, part, meter)
             if found == expected:
                 return found
@@ -178,13 +179,15 @@ class _Fetching:
             kinds = {(known.id, known.params.get("source")) for known in self.causes}
             if (error.id, error.params.get("source")) not in kinds:
                 self.causes.append(error)
-                self._note(error.what())
+                self.job.events.say(error.as_phrase())
 
     def _failure(self, missing: list[str]) -> SourceError:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        file: str | Phrase = missing[0]
+        if len(missing) > 1:
+            file = phrase("and-more", file=missing[0], count=len(missing) - 1)
         return SourceError(
             "none-left",
-            artefact=self.artefact.name, file=f"{missing[0]}{more}", causes=self.causes,
+            artefact=self.artefact.name, file=file, causes=self.causes,
         )  # fmt: skip
 
     def _check_room(self, remote: Remote, files: list[RemoteFile]) -> None:
@@ -198,8 +201,8 @@ class _Fetching:
                 folder=self.folder, need=f"{needed / 2**30:.2f}", free=f"{free / 2**30:.2f}",
             )  # fmt: skip
 
-    def _note(self, text: str) -> None:
-        self.job.events.emit("note", text=text)
+    def _note(self, name: str, **params: object) -> None:
+        self.job.events.note(name, **params)
 
 
 def _plain(listing: Listing) -> Listing:

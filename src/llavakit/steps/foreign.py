@@ -13,6 +13,7 @@ from typing import Any
 
 from llavakit.errors import WeightsError
 from llavakit.locks import write_json
+from llavakit.phrases import phrase
 from llavakit.steps import weights
 
 LLM_TYPES = ("llama",)
@@ -79,7 +80,8 @@ def check_model(folder: Path, types: tuple[str, ...]) -> None:
     if not is_safe(folder):
         if not _pickles(folder):
             there = ", ".join(sorted(path.name for path in folder.iterdir()))
-            why = f"no {WEIGHTS}, no pytorch_model*.bin; there is: {there}"
+            wanted = f"{WEIGHTS}, pytorch_model*.bin"
+            why = phrase("why.lacks-weights", wanted=wanted, found=there)
             raise WeightsError("missing", folder=folder, why=why)
         return
     shards = (shard for index in folder.glob(f"*{SAFE[1]}") for shard in _shards(index, SAFE[0]))
@@ -128,12 +130,18 @@ def _shards(index: Path, suffix: str) -> list[Path]:
     folder = index.parent
     for name in names:
         if not (isinstance(name, str) and _is_plain(name) and name.endswith(suffix)):
-            raise WeightsError("torn", file=index, why=f"it names {name!r}, no *{suffix} beside it")
+            raise WeightsError(
+                "torn",
+                file=index,
+                why=phrase("why.names-other", name=repr(name), wanted=f"*{suffix}"),
+            )
     missing = sorted(name for name in names if not (folder / name).is_file())
     if missing:
-        raise WeightsError("missing", folder=folder, why=f"no {', '.join(missing)}")
+        raise WeightsError(
+            "missing", folder=folder, why=phrase("why.lacks", names=", ".join(missing))
+        )
     if not names:
-        raise WeightsError("torn", file=index, why="it names no file")
+        raise WeightsError("torn", file=index, why=phrase("why.names-nothing"))
     return [folder / name for name in sorted(names)]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from llavakit.events import EventWriter
 from llavakit.locks import write_atomic, write_json
+from llavakit.phrases import Phrase, phrase
 
 LINES = "history.jsonl"
 FINAL = "history.json"
@@ -44,13 +45,13 @@ class History:
         with self._lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def missing(self, iterations: int) -> str:
-        """What a complete history of ``iterations`` lacks, in words; empty when nothing."""
+    def missing(self, iterations: int) -> Phrase | None:
+        """What a complete history of ``iterations`` lacks; None when nothing."""
         rows = self.rows()
         if [row["iteration"] for row in rows] != list(range(1, iterations + 1)):
-            return f"its history has {len(rows)} iterations instead of {iterations}"
+            return phrase("lacks.iterations", found=len(rows), wanted=iterations)
         bad = [row["iteration"] for row in rows if not math.isfinite(row["loss"])]
-        return f"the loss of iteration {bad[0]} is not finite" if bad else ""
+        return phrase("lacks.finite", n=bad[0]) if bad else None
 
     def finish(self) -> Path:
         """Write and name history.json."""
@@ -71,7 +72,7 @@ def make_hook(history: History, events: EventWriter, total: int) -> Any:
             dataset = runner.train_dataloader.dataset
             cut = sum(len(ids) >= dataset_limit(runner) for ids in dataset.text_data["input_ids"])
             if cut:
-                events.emit("note", text=f"{cut} of {len(dataset)} samples are cut at max_length")
+                events.note("note.cut", cut=cut, all=len(dataset))
 
         def after_train_iter(
             self,

@@ -12,6 +12,7 @@ from typing import Any
 
 from llavakit.errors import WeightsError
 from llavakit.locks import write_json
+from llavakit.phrases import phrase
 from llavakit.recipe import Recipe
 from llavakit.steps import weights
 from llavakit.steps.conversations import IMAGE_TOKEN
@@ -54,7 +55,7 @@ def write_tokenizer(models: Path, folder: Path) -> Tokens:
     base = models / weights.LLM
     tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left", **_PLAIN)
     if not tokenizer.is_fast:
-        raise WeightsError("missing", folder=base, why="no tokenizer.json")
+        raise WeightsError("missing", folder=base, why=phrase("why.lacks", names="tokenizer.json"))
     tokenizer.add_tokens(
         AddedToken(IMAGE_TOKEN, special=True, normalized=False), special_tokens=True
     )

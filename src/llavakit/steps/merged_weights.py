@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llavakit.errors import WeightsError
+from llavakit.phrases import phrase
 from llavakit.steps import adapters, foreign, shards, weights
 from llavakit.steps.adapters import ProjectorSettings
 from llavakit.steps.device import has_gpu
@@ -68,7 +69,9 @@ class Stored:
     def tensor(self, name: str) -> Any:
         """The tensor ``name``, on the CPU."""
         if name not in self._where:
-            raise WeightsError("missing", folder=self._folder, why=f"no tensor {name}")
+            raise WeightsError(
+                "missing", folder=self._folder, why=phrase("why.no-tensor", name=name)
+            )
         return self._where[name].get_tensor(name)
 
 

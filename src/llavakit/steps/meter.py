@@ -46,8 +46,8 @@ class DownloadMeter:
             self._done += count
             self._tell()
 
-    def note(self, text: str) -> None:
-        self._events.emit("note", text=text)
+    def note(self, name: str, /, **params: object) -> None:
+        self._events.note(name, **params)
 
     def close(self) -> None:
         """The last word, whenever the one before was."""

@@ -143,9 +143,7 @@ def make(job: Job) -> None:
             job.events.emit("progress", done=done, total=len(parts), unit="parts", item=name)
         depth = weights.check_projector(folder, job.args.projector)
     shapes = weights.sizes(job.args.out)
-    job.events.emit(
-        "note", text=f"the projector fits: {depth} layers from {shapes.vision} to {shapes.llm}"
-    )
+    job.events.note("note.projector", depth=depth, vision=shapes.vision, llm=shapes.llm)
 
 
 def _fetched(

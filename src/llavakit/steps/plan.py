@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llavakit.errors import StepError, WeightsError
+from llavakit.phrases import Phrase, phrase
 from llavakit.recipe import DrawnProjector, Recipe, Train
 from llavakit.steps import weights
 from llavakit.steps.common import CONFIGS
@@ -38,7 +39,7 @@ class Plan:
     deepspeed: dict[str, Any] | None
     """DeepSpeed's config; None without it."""
     values: dict[str, Any]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Phrase] = field(default_factory=list)
     memory: Memory | None = None
     """With a memory profile the kit's own optimizer trains."""
     deterministic: bool = False
@@ -56,7 +57,7 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
         raise StepError("needs-bf16", recipe=recipe.name)
     samples = len(json.loads((data / CONVERSATIONS).read_text(encoding="utf-8")))
     iterations = train.epochs * math.ceil(samples / (train.batch_size * machine.world_size))
-    notes: list[str] = []
+    notes: list[Phrase] = []
     warmup = _warmup(train.warmup_ratio, iterations, notes)
     values = {
         **_paths(models, data),
@@ -99,7 +100,7 @@ def _literal(value: object) -> str:
     return pprint.pformat(value, width=10_000)
 
 
-def _warmup(ratio: float, iterations: int, notes: list[str]) -> int:
+def _warmup(ratio: float, iterations: int, notes: list[Phrase]) -> int:
     """Iterations of warm-up.
 
     XTuner takes int(ratio * iterations); of that, 0 raises "end should be larger than begin" and
@@ -109,18 +110,15 @@ def _warmup(ratio: float, iterations: int, notes: list[str]) -> int:
     if ratio == 0 or warmup >= 2:
         return warmup
     usable = 2 if iterations > 2 else 0
-    notes.append(
-        f"{ratio:g} of {iterations} iterations is too short for a warm-up; "
-        f"it takes {usable} iterations instead"
-    )
+    notes.append(phrase("note.warm-up", ratio=f"{ratio:g}", iterations=iterations, usable=usable))
     return usable
 
 
-def _precision(train: Train, machine: Machine, notes: list[str]) -> dict[str, Any]:
+def _precision(train: Train, machine: Machine, notes: list[Phrase]) -> dict[str, Any]:
     """fp32 on a CPU: torch 2.1.2 crashes there in bf16's backward, and has no fp16."""
     dtype = train.llm_dtype
     if not machine.gpu and dtype != "float32":
-        notes.append(f"no GPU: the language model is loaded in float32 instead of {dtype}")
+        notes.append(phrase("note.float32", dtype=dtype))
         dtype = "float32"
     mixed = dtype != "float32"
     return {

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from llavakit.errors import StepError
 from llavakit.locks import StepLock, file_sha256, write_atomic, write_json
+from llavakit.phrases import phrase
 from llavakit.steps import (
     ahead,
     checkpoints,
@@ -48,7 +49,7 @@ def make(job: Job) -> None:
     job.events.emit("machine", **machine.describe())
     planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
     for note in planned.notes:
-        job.events.emit("note", text=note)
+        job.events.say(note)
     write_atomic(folder / CONFIG, plan.render(planned))
     if planned.deepspeed:
         write_json(folder / DEEPSPEED, planned.deepspeed)
@@ -72,12 +73,12 @@ def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
     if start is None or start.iteration < planned.iterations:
         draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
         hook = make_hook(history, job.events, planned.iterations)
-        job.events.emit("note", text="loading XTuner")
+        job.events.note("note.loading")
         trainer.run(folder, planned, start, hook, draws)
     last = folder / f"iter_{planned.iterations}.pth"
     missing = history.missing(planned.iterations)
     if not checkpoints.is_whole(last):
-        missing = f"the checkpoint {last.name} is not there"
+        missing = phrase("lacks.checkpoint", name=last.name)
     if missing:
         log = (job.run / "logs" / "train.log").as_posix()
         raise StepError("no-result", step="train", missing=missing, log=log)
@@ -113,7 +114,7 @@ def _check_room(folder: Path, planned: Plan, job: Job) -> None:
     keeps = job.recipe.train.checkpoints
     parameters = room.trainable(job.recipe, job.args.weights)
     needed = room.needed(parameters, planned, keeps.every, keeps.keep)
-    job.events.emit("note", text=f"checkpoints take up to {room.gib(needed.peak)} GiB")
+    job.events.note("note.room", gib=room.gib(needed.peak))
     room.check(needed, folder)
 
 
@@ -128,9 +129,9 @@ def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Check
         history.cut(0)
         start = None
     if start:
-        job.events.emit("note", text=f"goes on from iteration {iteration}")
+        job.events.note("note.resumes", n=iteration)
     elif begun:
-        job.events.emit("note", text="no whole checkpoint is left: starts over")
+        job.events.note("note.starts-over")
     return start
 
 

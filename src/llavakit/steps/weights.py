@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llavakit.errors import WeightsError
+from llavakit.phrases import phrase
 from llavakit.steps import inert
 
 LLM = "llm"
@@ -37,7 +38,9 @@ def sizes(folder: Path) -> Sizes:
     # openai/clip-vit-large-patch14-336 holds text and vision; the vision part lies one level down.
     width = vision.get("vision_config", vision).get("hidden_size")
     if not isinstance(llm, int) or not isinstance(width, int):
-        raise WeightsError("missing", folder=folder, why="config.json has no hidden_size")
+        raise WeightsError(
+            "missing", folder=folder, why=phrase("why.lacks", names="hidden_size (config.json)")
+        )
     return Sizes(llm, width)
 
 
@@ -147,5 +150,5 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError("missing", folder=folder, why=str(error)) from None
     if not isinstance(value, dict):
-        raise WeightsError("missing", folder=folder, why=f"{path.name} is not an object")
+        raise WeightsError("missing", folder=folder, why=phrase("why.no-object", name=path.name))
     return value

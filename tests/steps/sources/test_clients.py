@@ -20,6 +20,7 @@ from servers.hubs import GitHost, HuggingFaceHub, ModelScopeHub, pointer
 
 from llavakit import artefact
 from llavakit.errors import SourceError
+from llavakit.phrases import phrase
 from llavakit.steps.sources import http, registry
 from llavakit.steps.sources.base import Listing, Remote, RemoteFile
 
@@ -59,8 +60,8 @@ class Counter:
     def have(self, count: int) -> None:
         self.there += count
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def note(self, name: str, /, **params: object) -> None:
+        self.notes.append(str(phrase(name, **params)))
 
 
 @dataclass

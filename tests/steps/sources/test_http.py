@@ -23,6 +23,7 @@ from servers.faulty import Fault, FaultyServer
 from urllib3 import exceptions as urllib3_errors
 
 from llavakit.errors import SourceError
+from llavakit.phrases import phrase
 from llavakit.steps.sources import http
 from llavakit.steps.sources.answers import FOREIGN
 from llavakit.steps.sources.base import RemoteFile
@@ -57,8 +58,8 @@ class Count:
     def have(self, count: int) -> None:
         self.had.append(count)
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def note(self, name: str, /, **params: object) -> None:
+        self.notes.append(str(phrase(name, **params)))
 
     @property
     def done(self) -> int:
@@ -371,7 +372,7 @@ def test_416_twice_is_refused(bench: Bench) -> None:
 def test_content_that_changed_between_two_tries(bench: Bench) -> None:
     new = CONTENT[::-1]
     bench.fault(Fault(drop_after=100_000))
-    bench.meter.note = lambda _: bench.server.files.update({"/w.bin": new})  # type: ignore[method-assign]
+    bench.meter.note = lambda *_, **__: bench.server.files.update({"/w.bin": new})  # type: ignore[method-assign]
     bench.right(new)
     second = bench.server.requests("/w.bin")[1]
     assert second.headers["If-Range"].startswith('"')
@@ -660,7 +661,8 @@ from llavakit.steps.sources.base import RemoteFile
 from llavakit.steps.sources.http import Http
 
 class Quiet:
-    add = have = note = lambda self, _: None
+    def add(self, *_, **__): pass
+    have = note = add
 
 name, size, address, part = sys.argv[1:]
 print(Http("Hub").fetch(RemoteFile(name, int(size), address=address), Path(part), Quiet()))

@@ -63,8 +63,10 @@ def test_what_is_thrown_away_is_not_done(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_a_note_is_an_event_at_once(tmp_path: Path, clock: Clock) -> None:
-    DownloadMeter(EventWriter(tmp_path, "fetch"), 1, "w", clock).note("again")
-    assert [(e.kind, e.fields) for e in events(tmp_path)] == [("note", {"text": "again"})]
+    DownloadMeter(EventWriter(tmp_path, "fetch"), 1, "w", clock).note("note.loading")
+    assert [(e.kind, e.fields) for e in events(tmp_path)] == [
+        ("note", {"id": "note.loading", "params": {}, "text": "loading XTuner"})
+    ]
 
 
 def test_counts_from_many_threads(tmp_path: Path) -> None:

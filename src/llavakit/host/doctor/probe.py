@@ -112,7 +112,7 @@ def _run(engine: Engine, job: Job) -> tuple[str, str]:
         watchdog.cancel()
         outcome = running.wait()
     text = "\n".join(lines)
-    return text, outcome.detail or text or f"exit status {outcome.exit_code}"
+    return text, str(outcome.detail) or text or f"exit status {outcome.exit_code}"
 
 
 @contextlib.contextmanager

@@ -92,10 +92,9 @@ def _measure(job: Job, scratch: Path, seen: Seen) -> None:
     argv = [Path(one.argv[0]).name, *one.argv[1:]]
     seen.facts.update(argv=argv, planned=one.iterations, wanted=wanted)
     for note in one.notes:
-        job.events.emit("note", text=note)
+        job.events.say(note)
     if wanted < job.args.iterations:
-        text = f"{one.iterations} iterations are all there are; {wanted} are measured"
-        job.events.emit("note", text=text)
+        job.events.note("note.few", all=one.iterations, wanted=wanted)
     log = job.run / "logs" / f"{job.args.label}.log"
     log.parent.mkdir(exist_ok=True)
     with squeezed(job.args.squeeze) as held:

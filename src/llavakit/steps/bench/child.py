@@ -14,6 +14,7 @@ from typing import Any
 
 from llavakit import errors
 from llavakit.errors import StepError
+from llavakit.phrases import Phrase, from_json
 from llavakit.steps.bench import figures, render
 from llavakit.steps.common import Job
 
@@ -26,7 +27,7 @@ class Child:
     env: Mapping[str, str]
     iterations: int
     """Of the whole training, which the child is never to reach: it writes a checkpoint there."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Phrase, ...] = ()
 
 
 def prepare(job: Job, scratch: Path) -> Child:
@@ -35,7 +36,8 @@ def prepare(job: Job, scratch: Path) -> Child:
     make = _plain if job.args.kind == "plain" else _kit
     argv, env = make(job, scratch)
     env["HF_DATASETS_CACHE"] = str((scratch / "datasets").absolute())
-    return Child(tuple(argv), env, planned["iterations"], tuple(planned["notes"]))
+    notes = [note for each in planned["notes"] if isinstance(note := from_json(each), Phrase)]
+    return Child(tuple(argv), env, planned["iterations"], tuple(notes))
 
 
 def _render(job: Job, scratch: Path) -> dict[str, Any]:

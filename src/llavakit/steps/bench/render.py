@@ -52,7 +52,8 @@ def render(recipe: Recipe, args: argparse.Namespace) -> None:
         write_json(args.out / DEEPSPEED, planned.deepspeed)
     if args.kind == "plain" and machine.gpu:
         toolkit.stand_in(args.out / TOOLKIT)
-    write_json(args.out / PLANNED, {"iterations": planned.iterations, "notes": planned.notes})
+    notes = [note.to_json() for note in planned.notes]
+    write_json(args.out / PLANNED, {"iterations": planned.iterations, "notes": notes})
 
 
 def warm(folder: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llavakit.errors import StepError
+from llavakit.phrases import phrase
 
 
 @contextmanager
@@ -40,5 +41,5 @@ def _facts(holder: subprocess.Popen[str]) -> dict[str, Any]:
             facts: dict[str, Any] = json.loads(line)
             return facts
     how = said[-1].strip() if said else "it said nothing"
-    raise StepError("failed", step="bench", how=f"the GPU's rest could not be held: {how}",
-                    log="the lines below", why="".join(said[-15:]))  # fmt: skip
+    raise StepError("failed", step="bench", how=phrase("why.squeeze", text=how),
+                    log=phrase("below"), why="".join(said[-15:]))  # fmt: skip

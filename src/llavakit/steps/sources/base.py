@@ -49,8 +49,8 @@ class Meter(Protocol):
         """``count`` bytes are there already; negative when they had to be thrown away."""
         ...
 
-    def note(self, text: str) -> None:
-        """Something the user should read (a retry, a restart)."""
+    def note(self, name: str, /, **params: object) -> None:
+        """The phrase ``name``: something the user should read (a retry, a restart)."""
         ...
 
 

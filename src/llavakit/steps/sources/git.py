@@ -87,7 +87,7 @@ class Git:
             except SourceError as error:
                 if error.name not in git_errors.PASSING or count == self._patience.tries:
                     raise
-                meter.note(f"{file.name}: {error.name}; trying again.")
+                meter.note("note.again", file=file.name, what=error.as_phrase())
                 time.sleep(self._patience.backoff * 2.0**count)
         hasher, size = hashlib.sha256(), 0
         with place.part.open("rb") as found:

@@ -82,7 +82,10 @@ def bring(place: Workplace, file: RemoteFile, meter: Meter) -> str:
             fruitless = 0 if better else fruitless + 1
             if fruitless >= place.patience.tries or count == place.patience.most:
                 raise
-            meter.note(f"{file.name}: {error.name} at byte {size_of(place.part)}; trying again.")
+            meter.note(
+                "note.again-at",
+                file=file.name, what=error.as_phrase(), byte=size_of(place.part),
+            )  # fmt: skip
         time.sleep(place.patience.backoff * 2.0 ** max(0, fruitless - 1))
     raise AssertionError("unreachable")
 

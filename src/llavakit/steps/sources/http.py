@@ -107,8 +107,10 @@ class Http:
                 fruitless, farthest = 0 if better else fruitless + 1, max(farthest, part.size)
                 if fruitless >= patience.tries or count == patience.most:
                     raise again.error from again
-                said = f"{again.error.name} at byte {part.size}"
-                transfer.meter.note(f"{transfer.file.name}: {said}; trying again.")
+                transfer.meter.note(
+                    "note.again-at",
+                    file=transfer.file.name, what=again.error.as_phrase(), byte=part.size,
+                )  # fmt: skip
                 time.sleep(max(again.wait, self._pause(fruitless)))
 
     def _pause(self, fruitless: int) -> float:

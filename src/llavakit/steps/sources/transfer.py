@@ -119,7 +119,7 @@ class Transfer:
         if broke is None or first:
             answers.judge(first, response, total, self.title, self.file)
             if self.part.size:
-                self.meter.note(f"{self.file.name}: the server begins at the first byte again.")
+                self.meter.note("note.from-start", file=self.file.name)
                 self.part.start_over()
             self.part.write(first)
         return broke
@@ -163,7 +163,7 @@ class Transfer:
         self.part.start_over()
         if before is not None:
             raise error
-        self.meter.note(f"{name}: its length is not told; fetched once more, to compare.")
+        self.meter.note("note.twice", file=name)
         raise Again(error)
 
     def _doubt(self, response: requests.Response) -> None:
@@ -176,7 +176,7 @@ class Transfer:
         if self.part.doubted:
             raise error
         self.part.doubted = True
-        self.meter.note(f"{self.file.name}: the answer does not fit what is there; starting over.")
+        self.meter.note("note.over", file=self.file.name)
         self.part.start_over()
         raise Again(error)
 
