@@ -13,6 +13,7 @@ from filelock import FileLock
 from host.doctor.machine import GIB, L20, Machine
 from host.test_nvidia import HELD
 
+from llavakit import workspace
 from llavakit.engines import docker_facts, venv
 from llavakit.engines.docker_facts import Leftover
 from llavakit.errors import EngineError, EnvironmentFailure
@@ -217,6 +218,12 @@ def _(m: Machine) -> None:
 @case("gpu.memory", "fail", "24000", "tutorial-24g")
 def _(m: Machine) -> None:
     m.gpus = [replace(L20, total_mib=24000, free_mib=24000)]
+
+
+@case("gpu.memory", "fail", "answer", "")
+def _(m: Machine) -> None:
+    m.recipe, m.overrides = "tutorial-16g", ["ask.quantization=none"]
+    m.gpus = [replace(L20, total_mib=16384, free_mib=16384)]
 
 
 @case("gpu.access", "fail", "cannot give a container", "nvidia-ctk")
@@ -494,10 +501,25 @@ def test_who_jobs_are(machine: Machine, change: dict[str, object], words: str) -
     assert words in machine.look("engine.user").found
 
 
+def test_a_file_system_that_counts_no_files_has_room_for_them(machine: Machine) -> None:
+    machine.disk = machine.statvfs(files=0, left=0)
+    assert machine.look("disk.inodes").status == "skip"
+
+
 def test_who_holds_the_gpu(machine: Machine) -> None:
     assert machine.look("gpu.holders").found == "nobody that can be seen"
     machine.held = [Holder(L20.uuid, 5, "python3", 100)]
     assert machine.look("gpu.holders").found == "python3 (process 5): 100 MiB"
+
+
+def test_a_recipe_s_own_training_does_not_take_the_gpu_from_it(machine: Machine) -> None:
+    machine.gpus = [replace(L20, free_mib=100)]
+    assert machine.look("gpu.memory").status == "fail"
+    run = machine.host().pipeline.run_dir
+    run.mkdir(parents=True)
+    with workspace.busy(run):
+        finding = machine.look("gpu.memory")
+    assert (finding.status, "own training" in finding.found) == ("pass", True)
 
 
 def test_a_download_that_was_cut_off_is_no_leftover(machine: Machine) -> None:

@@ -17,9 +17,10 @@ from host.doctor.test_checks import leftover
 from rich.console import Console
 
 from llavakit.engines import docker_facts
+from llavakit.engines.processes import JOBS_FOLDER, Note
 from llavakit.errors import EngineError
 from llavakit.host import doctor, environment, nvidia, words
-from llavakit.host.doctor import checks, form, probe, report
+from llavakit.host.doctor import checks, form, leftovers, probe, report
 from llavakit.host.doctor.findings import Check, Finding, Host
 from llavakit.host.doctor.form import Report
 from llavakit.host.settings import KIT
@@ -220,6 +221,40 @@ def test_fix_removes_what_is_ours_and_names_it_before(
     assert left.isdisjoint(path.name for path in ours)
     by_id = {check["id"]: check["status"] for check in found["checks"]}
     assert by_id["leftovers.containers"] == by_id["leftovers.files"] == "pass"
+
+
+def test_what_a_killed_writer_or_local_job_left_is_ours(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = machine.root / "runs" / "r" / ".run.json.ab12_x9z"
+    whole, hidden = torn.with_name("run.json"), torn.with_name(".notes.json")
+    jobs = machine.root / JOBS_FOLDER
+    for folder in (torn.parent, jobs):
+        folder.mkdir(parents=True)
+    gone = replace(Note.of("gone", os.getpid(), {}), started="1", client_started="1")
+    alive = Note.of("alive", os.getpid(), {})
+    for note in (gone, alive):
+        note.write(jobs)
+        (jobs / f"{note.id}.log").touch()
+    for file in (torn, whole, hidden):
+        file.touch()
+    for file in machine.root.rglob("*"):
+        os.utime(file, (1, 1))
+    host = machine.host()
+    assert leftovers.fix(host) == sorted(map(str, (torn, jobs / "gone.json", jobs / "gone.log")))
+    left = {path.name for path in machine.root.rglob("*") if path.is_file()}
+    assert left == {"run.json", ".notes.json", "alive.json", "alive.log"}
+
+
+def test_a_local_job_that_runs_keeps_all(machine: Machine) -> None:
+    ours = littered(machine)
+    jobs = machine.root / JOBS_FOLDER
+    jobs.mkdir(parents=True)
+    labels = checks.leftovers.job_labels(machine.host().workspace)
+    Note.of("alive", os.getpid(), labels).write(jobs)
+    (jobs / "alive.log").touch()
+    assert leftovers.fix(machine.host()) == []
+    assert all(path.exists() for path in ours)
 
 
 def test_nothing_is_removed_unasked_or_while_a_command_is_at_work(

@@ -11,13 +11,19 @@ from pathlib import Path
 
 from llavakit.engines import docker_facts
 from llavakit.engines.docker_facts import EngineFacts, Leftover
+from llavakit.engines.processes import JOBS_FOLDER, Note
 from llavakit.errors import EngineError
 from llavakit.host import amounts, cleaning
 from llavakit.host.doctor.findings import Check, Finding, Host
 from llavakit.host.doctor.place import PREFIX
 from llavakit.host.pipeline import job_labels
+from llavakit.workspace import Workspace
 
 RECENT_SECONDS = 30.0
+TORN = ".*.json.????????"
+"""What :func:`llavakit.locks.write_atomic` calls a file until it is whole."""
+TORN_IN = ("cache", "models", "models/*", "models/downloads/*", "data", "data/*",
+           "data/downloads/*", "runs/*", "runs/*/*")  # fmt: skip
 GONE_SECONDS = 600.0
 """A workspace that is not here may be another container's, whose client takes what it needs."""
 
@@ -34,7 +40,7 @@ def containers(host: Host) -> Finding:
 
 
 def files(host: Host) -> Finding:
-    """Folders that a killed step left half-made."""
+    """Files and folders that a killed step or command left half-made."""
     found = half_made(host)
     if not found:
         return host.passed("left.no-files")
@@ -68,8 +74,18 @@ def half_made(host: Host) -> list[Path]:
     """The files and folders that may be removed."""
     if not host.at_rest():
         return []
-    ours = [*host.nearest.glob(f"{PREFIX}*"), *cleaning.half_made(host.workspace)]
+    root, place = host.nearest, host.workspace
+    ours = [*root.glob(f"{PREFIX}*"), *cleaning.half_made(place), *_abandoned_jobs(place)]
+    for top in TORN_IN:
+        ours += place.root.glob(f"{top}/{TORN}")
     return sorted(path for path in ours if _is_old(path))
+
+
+def _abandoned_jobs(place: Workspace) -> list[Path]:
+    """Notes and logs of local jobs that ended after whoever waited for them."""
+    notes = [(path, Note.read(path)) for path in (place.root / JOBS_FOLDER).glob("*.json")]
+    gone = [path for path, note in notes if note is not None and note.abandoned]
+    return [file for path in gone for file in (path, path.with_suffix(".log")) if file.exists()]
 
 
 def fix(host: Host) -> list[str]:
