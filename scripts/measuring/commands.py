@@ -74,8 +74,6 @@ class Commands:
         """The command line of a task."""
         args = self.args
         words = [sys.executable, "-m", "invoke", task, "--workspace", str(self.workspace)]
-        if task == "doctor":
-            return words
         words += ["--recipe", args.recipe]
         words += ["--engine", args.engine] if args.engine else []
         words += ["--weights", args.weights] if args.weights and weights else []

@@ -14,6 +14,7 @@ from host.doctor.machine import Machine
 
 from llavakit.artefact import Git, HuggingFace, ModelScope, Web
 from llavakit.host.doctor import network
+from llavakit.locks import StepLock
 
 REACH = network.reach
 
@@ -107,6 +108,16 @@ def test_sources_are_asked_at_once_and_left_when_they_hang(machine: Machine) -> 
     assert time.monotonic() - began < 2
     assert finding.status == "fail"
     assert finding.found.count("time-out") == 2
+
+
+def test_what_was_fetched_needs_no_source(machine: Machine) -> None:
+    machine.silent["github"] = "refused"
+    assert machine.look("network.data").status == "fail"
+    stage = machine.host().plan.stage("fetch-data")
+    lock = machine.root / stage.lock
+    lock.parent.mkdir(parents=True)
+    StepLock(lock).write("fetch", stage.key, [])
+    assert machine.look("network.data").status == "skip"
 
 
 def test_nothing_is_asked_for_what_is_here_or_drawn(machine: Machine) -> None:

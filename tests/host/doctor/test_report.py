@@ -21,7 +21,7 @@ from llavakit.engines.processes import JOBS_FOLDER, Note
 from llavakit.errors import EngineError
 from llavakit.host import doctor, environment, nvidia, words
 from llavakit.host.doctor import checks, form, leftovers, probe, report
-from llavakit.host.doctor.findings import Check, Finding, Host
+from llavakit.host.doctor.findings import Check, Finding, Host, is_held
 from llavakit.host.doctor.form import Report
 from llavakit.host.settings import KIT
 
@@ -267,6 +267,24 @@ def test_nothing_is_removed_unasked_or_while_a_command_is_at_work(
     with FileLock(machine.root / ".lock"):
         assert body(machine, capsys, fix=True)["fixed"] == []
     assert all(path.exists() for path in ours)
+
+
+def test_a_command_that_began_meanwhile_is_left_alone(machine: Machine) -> None:
+    ours = littered(machine)
+    (machine.root / ".lock").touch()
+    host = machine.host()
+    assert host.at_rest()
+    with FileLock(machine.root / ".lock"):
+        assert leftovers.fix(host) == []
+    assert all(path.exists() for path in ours)
+
+    def while_removing(*_: object, **__: object) -> str:
+        assert is_held(machine.root / ".lock"), "none begins while it removes"
+        return "said"
+
+    machine.patch.setattr(Host, "say", while_removing)
+    assert len(leftovers.fix(host)) == len(ours)
+    assert not is_held(machine.root / ".lock")
 
 
 def test_what_a_doctor_makes_at_this_moment_stays(

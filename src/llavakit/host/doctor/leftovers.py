@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from llavakit.engines import docker_facts
 from llavakit.engines.docker_facts import EngineFacts, Leftover
@@ -89,7 +93,12 @@ def _abandoned_jobs(place: Workspace) -> list[Path]:
 
 
 def fix(host: Host) -> list[str]:
-    """Remove both, naming each before; returns what was removed."""
+    """Remove both, naming each before; returns what was removed. No command begins meanwhile."""
+    with _alone(host) as alone:
+        return _fix(host) if alone else []
+
+
+def _fix(host: Host) -> list[str]:
     done: list[str] = []
     found = host.docker()
     names = [] if isinstance(found, EngineError) else [e.name for e in abandoned(host, found)]
@@ -103,6 +112,28 @@ def fix(host: Host) -> list[str]:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         done.append(str(path))
     return done
+
+
+@contextmanager
+def _alone(host: Host) -> Iterator[bool]:
+    """Hold the workspace's lock; False where a command began since it was looked at.
+
+    While one is at work all the time, what is its own is left alone anyway.
+    """
+    path = host.workspace.root / ".lock"
+    if not host.at_rest() or not path.exists():
+        yield True
+        return
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _is_old(path: Path) -> bool:
