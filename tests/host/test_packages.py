@@ -159,7 +159,7 @@ def test_the_lists_give_reasons_and_name_only_what_the_dockerfile_changes() -> N
         assert all(group.startswith("#") for group in first)
     dockerfile = environment.DOCKERFILE.read_text()
     for pattern in packages.patterns(packages.CHANGES):
-        assert pattern in dockerfile or pattern.endswith(".pyc"), pattern
+        assert pattern in dockerfile, pattern
 
 
 def test_labels_that_this_clone_would_not_write_are_named() -> None:
