@@ -130,8 +130,9 @@ def test_the_program_ends_though_nobody_answers(server: FaultyServer, tmp_path: 
     (llm,) = body["artefacts"]
     assert (llm["artefact"], llm["part"]) == ("w", "llm")
     states = [source["state"] for source in llm["sources"]]
-    assert states == ["source.unreachable", "source.unreachable", "source.missing",
-                      "source.unreachable"]  # fmt: skip
+    # Hugging Face's client gives up after as many seconds as a source has: either may come first.
+    assert states.pop(0) in ("source.unreachable", "source.stalled")
+    assert states == ["source.unreachable", "source.missing", "source.unreachable"]
     assert not [*(tmp_path / "tmp").iterdir()]
 
 
