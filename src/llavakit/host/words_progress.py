@@ -135,6 +135,11 @@ TABLE: dict[str, Words] = {
     # --- tests ---
     "test.inside": Words("tests with the environment's Python", "用环境中的 Python 测试"),
     "test.outside": Words("tests with the host's Python", "用本机的 Python 测试"),
+    "test.at-once": Words(
+        "{names}: at the same time, shown one after the other", "{names}:同时运行,依次显示"
+    ),
+    "test.passed": Words("passed", "通过"),
+    "test.failed": Words("failed, with status {status}", "失败,状态码 {status}"),
     # --- the merged model's check ---
     "merged.title": Words(
         "{run}: asked with transformers {version}", "{run}:用 transformers {version} 提问"
