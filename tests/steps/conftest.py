@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from steps.short import PAIR, SHORT
 
 from llavakit import recipe
 from llavakit.errors import KitError, from_wire
@@ -58,8 +60,8 @@ class Bench:
         (self.root / "inputs").mkdir(exist_ok=True)
         if not (self.root / "inputs" / "data").exists():
             (self.root / "inputs" / "data").symlink_to(source)
-        tiny = recipe.load(KIT / "configs" / "recipes" / "tiny.yaml", overrides)
-        write_json(self.root / self.run / "recipe.json", tiny.resolved())
+        value = recipe.load(KIT / "configs" / "recipes" / "tiny.yaml", overrides)
+        write_json(self.root / self.run / "recipe.json", value.resolved())
         return self
 
     def argv(self, step: str, *args: str) -> list[str]:
@@ -86,13 +88,18 @@ class Bench:
         done = self.step(step, *args)
         assert done.rc == 0, f"{step}: {done.output[-3000:]}"
 
-    def make_inputs(self) -> Bench:
-        self.must("models", "--out", "models/m", "--text", "inputs/data")
+    def take(self, other: Bench, *folders: str) -> Bench:
+        """Copies of what another workspace has."""
+        for name in folders:
+            shutil.copytree(other.root / name, self.root / name, symlinks=True)
+        return self
+
+    def make_data(self) -> Bench:
         self.must("data", "--source", "inputs/data", "--out", "data/d")
         return self
 
     def train(self) -> Done:
-        return self.step("train", "--weights", "models/m", "--data", "data/d")
+        return self.step("train", *PAIR)
 
     def events(self) -> list[dict[str, Any]]:
         lines = (self.root / self.run / "events.jsonl").read_text().splitlines()
@@ -115,15 +122,33 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The weights and data of the tiny recipe, drawn once. Tests take copies and change none."""
+    bench = Bench(tmp_path_factory.mktemp("tiny") / "w 工作").prepare()
+    bench.must("models", "--out", "models/m", "--text", "inputs/data")
+    return bench.make_data()
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory: pytest.TempPathFactory, tiny: Bench) -> Bench:
+    """A training of 20 iterations by mmengine's AdamW that nothing interrupted."""
+    bench = Bench(tmp_path_factory.mktemp("short") / "w").prepare(*SHORT)
+    bench.take(tiny, "models").make_data()
+    done = bench.train()
+    assert done.rc == 0, done.output[-3000:]
+    return bench
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory, tiny: Bench) -> Bench:
     """The whole job once, as the tiny recipe says."""
-    bench = Bench(tmp_path_factory.mktemp("chain") / "w 工作").prepare().make_inputs()
-    pair = ("--weights", "models/m", "--data", "data/d")
-    bench.must("train", *pair)
+    bench = Bench(tmp_path_factory.mktemp("chain") / "w 工作").prepare()
+    bench.take(tiny, "models", "data")
+    bench.must("train", *PAIR)
     bench.must("convert", "--weights", "models/m", "--out", "cache/pretrained")
-    bench.must("convert", *pair, "--trained", "runs/r/train", "--out", "runs/r/tuned")
-    bench.must("ask", *pair, "--tuned", "cache/pretrained", "--out", "cache/before.json")
-    bench.must("ask", *pair, "--tuned", "runs/r/tuned", "--out", "runs/r/answers.json")
+    bench.must("convert", *PAIR, "--trained", "runs/r/train", "--out", "runs/r/tuned")
+    bench.must("ask", *PAIR, "--tuned", "cache/pretrained", "--out", "cache/before.json")
+    bench.must("ask", *PAIR, "--tuned", "runs/r/tuned", "--out", "runs/r/answers.json")
     bench.must("compare", "--before", "cache/before.json", "--after", "runs/r/answers.json",
                "--out", "runs/r/comparison.json")  # fmt: skip
     return bench

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from steps.short import ITERATIONS, PAIR, WEIGHTS
 
 from llavakit import recipe
 from llavakit.steps import checkpoints, room, weights
@@ -19,14 +20,11 @@ from llavakit.steps.plan import Plan
 from llavakit.steps.xtuner_patches import NOT_AHEAD
 
 ZERO2 = "train.deepspeed=zero2"
-SHORT = (
+TRAINING = (
     ZERO2, "data.repeat=20", "train.checkpoints.every=5", "train.sampler=length-grouped",
     "train.warmup_ratio=0.03", "train.evaluation.every=10", 'train.evaluation.questions=["What?"]',
     "train.evaluation.image=images/fish.png",
 )  # fmt: skip
-ITERATIONS = 20
-WEIGHTS = f"iter_{ITERATIONS}_weights.pth"
-PAIR = ("--weights", "models/m", "--data", "data/d")
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 DIES = """
 import os, pathlib, signal
@@ -57,9 +55,7 @@ def copy(bench, target):
 def whole(tmp_path_factory, chain, new_bench):
     """The tiny recipe as it stands, by DeepSpeed."""
     bench = new_bench(tmp_path_factory.mktemp("whole") / "w").prepare(ZERO2)
-    for name in ("models", "data", "cache"):
-        shutil.copytree(chain.root / name, bench.root / name)
-    bench.must("train", *PAIR)
+    bench.take(chain, "models", "data", "cache").must("train", *PAIR)
     bench.must("convert", *PAIR, "--trained", "runs/r/train", "--out", "runs/r/tuned")
     bench.must("ask", *PAIR, "--tuned", "runs/r/tuned", "--out", "runs/r/answers.json")
     bench.must("compare", "--before", "cache/before.json", "--after", "runs/r/answers.json",
@@ -68,12 +64,10 @@ def whole(tmp_path_factory, chain, new_bench):
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory, chain, new_bench):
+def fresh(tmp_path_factory, tiny, new_bench):
     """A workspace that is ready for a training of 20 iterations."""
-    bench = new_bench(tmp_path_factory.mktemp("fresh") / "w").prepare(*SHORT)
-    shutil.copytree(chain.root / "models", bench.root / "models")
-    bench.must("data", "--source", "inputs/data", "--out", "data/d")
-    return bench
+    bench = new_bench(tmp_path_factory.mktemp("fresh") / "w").prepare(*TRAINING)
+    return bench.take(tiny, "models").make_data()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -55,9 +54,7 @@ def poisoned(chain, tmp_path_factory, new_bench):
     bench.prepare("data.repeat=2", "train.evaluation.every=2",
                   "train.evaluation.image=images/fish.png",
                   "train.evaluation.questions=[What]")  # fmt: skip
-    for name in ("models", "runs/r/tuned"):
-        shutil.copytree(chain.root / name, bench.root / name)
-    bench.must("data", "--source", "inputs/data", "--out", "data/d")
+    bench.take(chain, "models", "runs/r/tuned").make_data()
     poison(bench.root / "models/m")
     os.environ["HF_HOME"] = str(bench.root / "hf")  # where Transformers would copy the module to
     yield bench

@@ -11,32 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+from steps.short import PAIR, SHORT, WEIGHTS
 
 from llavakit.locks import write_json
 from llavakit.workspace import busy
-
-SHORT = ("data.repeat=20", "train.checkpoints.every=5")
-ITERATIONS = 20
-WEIGHTS = f"iter_{ITERATIONS}_weights.pth"
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory, chain, new_bench):
-    """A run of 20 iterations that nothing interrupted."""
-    bench = new_bench(tmp_path_factory.mktemp("short") / "w").prepare(*SHORT)
-    shutil.copytree(chain.root / "models", bench.root / "models")
-    bench.must("data", "--source", "inputs/data", "--out", "data/d")
-    done = bench.train()
-    assert done.rc == 0, done.output[-3000:]
-    return bench
 
 
 def again(short, tmp_path, *overrides):
     """A new workspace with the same weights and data."""
     bench = type(short)(tmp_path / "again").prepare(*(overrides or SHORT))
-    for name in ("models", "data"):
-        shutil.copytree(short.root / name, bench.root / name)
-    return bench
+    return bench.take(short, "models", "data")
 
 
 def trained(bench):
@@ -68,7 +52,7 @@ def test_one_seed_gives_equal_losses_and_equal_weights(short, tmp_path):
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(short, tmp_path):
     other = again(short, tmp_path)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with other.start("train", "--weights", "models/m", "--data", "data/d", **quiet) as process:
+    with other.start("train", *PAIR, **quiet) as process:
         wait_for_iteration(other, process, 12)
         process.send_signal(signal.SIGKILL)
     folder = other.root / other.run / "train"
@@ -128,7 +112,7 @@ def test_weights_that_changed_since_are_trained_again_and_not_locked_anew(short,
 def test_a_stopped_run_leaves_nothing_torn(short, tmp_path):
     other = again(short, tmp_path)
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with other.start("train", "--weights", "models/m", "--data", "data/d", **pipe) as process:
+    with other.start("train", *PAIR, **pipe) as process:
         wait_for_iteration(other, process, 3)
         process.terminate()
         output, _ = process.communicate(timeout=60)
@@ -141,8 +125,7 @@ def test_diverged_losses_are_no_result(short, tmp_path):
                  "train.clip_norm=1.0e+30", "train.warmup_ratio=0")  # fmt: skip
     other = again(short, tmp_path, *overrides)
     shutil.rmtree(other.root / "data")
-    other.must("data", "--source", "inputs/data", "--out", "data/d")
-    done = other.train()
+    done = other.make_data().train()
     assert done.error.id == "step.no-result"
     assert "not finite" in done.error.what()
     assert not (other.root / other.run / "train/lock.json").exists()
@@ -204,7 +187,7 @@ def test_too_little_disk_is_said_before_the_training(short, small_disk, tmp_path
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(short, small_disk, tmp_path):
     other = on_small_disk(short, small_disk, tmp_path)
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with other.start("train", "--weights", "models/m", "--data", "data/d", **pipe) as process:
+    with other.start("train", *PAIR, **pipe) as process:
         wait_for(other, process, lambda event: event.get("text") == "loading XTuner")
         leave(small_disk, 3)
         output, _ = process.communicate(timeout=120)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import time
+from functools import cache
 
 import pytest
 import torch
+from steps.short import PAIR, SHORT, WEIGHTS
 
 from llavakit import recipe
 from llavakit.steps import checkpoints, room, weights
@@ -18,10 +19,6 @@ MEMORY = {
     "host": {"maths": "identical", "states": "host", "resident_gib": 0.0001},
     "int8": {"maths": "changed", "changed": "8 bits", "states": "host", "moments": "int8"},
 }
-SHORT = ("data.repeat=20", "train.checkpoints.every=5")
-ITERATIONS = 20
-WEIGHTS = f"iter_{ITERATIONS}_weights.pth"
-PAIR = ("--weights", "models/m", "--data", "data/d")
 NEAR = 0.1 if torch.cuda.is_available() else 1e-3
 """The kit's optimizer takes the model to bf16 on a GPU; mmengine's does not."""
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -33,31 +30,33 @@ def overrides(profile: str, *more: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory, new_bench):
-    """Weights and data for trainings of 20 iterations."""
-    bench = new_bench(tmp_path_factory.mktemp("fresh") / "w").prepare("data.repeat=20")
-    return bench.make_inputs()
-
-
-@pytest.fixture(scope="module")
-def prepare(tmp_path_factory, fresh, new_bench):
+def prepare(tmp_path_factory, short, new_bench):
     """A workspace of its own for a training."""
 
     def make(*given: str):
         bench = new_bench(tmp_path_factory.mktemp("training") / "w").prepare(*given)
-        for name in ("models", "data"):
-            shutil.copytree(fresh.root / name, bench.root / name)
-        return bench
+        return bench.take(short, "models", "data")
 
     return make
 
 
 @pytest.fixture(scope="module")
-def host(prepare):
+def whole(prepare):
+    """Trainings that nothing interrupted, each done once: by the name of a profile."""
+
+    @cache
+    def trained_with(profile: str):
+        bench = prepare(*overrides(profile))
+        bench.must("train", *PAIR)
+        return bench
+
+    return trained_with
+
+
+@pytest.fixture(scope="module")
+def host(whole):
     """A training with states on the host, uninterrupted."""
-    bench = prepare(*overrides("host"))
-    bench.must("train", *PAIR)
-    return bench
+    return whole("host")
 
 
 def folder_of(bench):
@@ -79,20 +78,16 @@ def test_the_place_of_the_states_changes_nothing(host, prepare):
     assert trained(other) == trained(host)
 
 
-def test_it_learns_as_mmengines_adamw_does(host, prepare):
-    other = prepare(*SHORT)
-    other.must("train", *PAIR)
-    ours, theirs = history(host), history(other)
+def test_it_learns_as_mmengines_adamw_does(host, short):
+    ours, theirs = history(host), history(short)
     assert [row["lr"] for row in ours] == [row["lr"] for row in theirs]
     losses = [[row["loss"] for row in rows] for rows in (ours, theirs)]
     assert losses[0] == pytest.approx(losses[1], rel=NEAR)
     assert losses[0][-1] < losses[0][0] / 2
 
 
-def test_8_bits_learn_too(host, prepare):
-    other = prepare(*overrides("int8"))
-    other.must("train", *PAIR)
-    last = [history(bench)[-1]["loss"] for bench in (host, other)]
+def test_8_bits_learn_too(host, whole):
+    last = [history(bench)[-1]["loss"] for bench in (host, whole("int8"))]
     assert last[1] == pytest.approx(last[0], rel=0.1)
 
 
@@ -119,17 +114,14 @@ def killed(bench):
 
 
 @pytest.mark.parametrize("profile", ["host", "int8"])
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(profile, host, prepare):
-    whole = host if profile == "host" else prepare(*overrides(profile))
-    if profile != "host":
-        whole.must("train", *PAIR)
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(profile, whole, prepare):
     other = killed(prepare(*overrides(profile)))
     check_the_checkpoint(folder_of(other) / "iter_10.pth", other)
     other.must("train", *PAIR)
     notes = [event["text"] for event in other.events() if event["kind"] == "note"]
     assert any(note.startswith("goes on from iteration") for note in notes)
-    assert history(other) == history(whole)
-    assert trained(other) == trained(whole)
+    assert history(other) == history(whole(profile))
+    assert trained(other) == trained(whole(profile))
 
 
 def check_the_checkpoint(path, bench):
