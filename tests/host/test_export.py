@@ -109,6 +109,7 @@ def test_the_bill_is_valid_and_names_every_pin(
     for each in bill["components"]:
         purl = each.get("purl")
         assert purl is None or PackageURL.from_string(purl).to_string() == purl
+    assert all(each["licenses"] for each in python), "scripts/list_licences.py makes the list again"
     assert bill["metadata"]["component"]["type"] == ("container" if base else "platform")
     assert "timestamp" not in bill["metadata"]
 
@@ -118,6 +119,12 @@ def test_the_bill_says_who_wants_what_and_what_it_does_not_know(tmp_path: Path) 
     refs = {each["bom-ref"] for each in bill["components"]} | {"environment"}
     graph = {each["ref"]: set(each.get("dependsOn", ())) for each in bill["dependencies"]}
     assert graph.keys() == refs
+    licences = {each["name"]: each["licenses"][0] for each in bill["components"]
+                if "licenses" in each}  # fmt: skip
+    said = {"acknowledgement": "declared"}
+    assert licences["transformers"] == {"license": {"id": "Apache-2.0", **said}}
+    assert licences["accelerate"] == {"license": {"name": "Apache Software License", **said}}
+    assert licences["tqdm"] == {"expression": "MPL-2.0 AND MIT", **said}
     assert set().union(*graph.values()) <= refs
     torch = "pkg:pypi/torch@2.1.2"
     assert {torch, "base", "python"} <= graph["environment"]

@@ -8,7 +8,7 @@ same bytes.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llavakit.host import pinned
@@ -25,10 +25,14 @@ NAMESPACE = uuid.UUID("7a3f0c52-0f0b-5d5c-9b52-6c6c6176616b")
 """Of serial numbers: they come from what the bill holds."""
 
 
-def bill(run: Run, lock: str, made_from: Base | None) -> dict[str, Any]:
+Licences = Mapping[str, Mapping[str, str]]
+"""By a package's name, in CycloneDX's words: an ``id``, a ``name`` or an ``expression``."""
+
+
+def bill(run: Run, lock: str, made_from: Base | None, licences: Licences) -> dict[str, Any]:
     """The bill of the environment that ``lock`` (its text) and ``made_from`` describe."""
     packages = pinned.packages(lock)
-    components = [_python(run), *map(_package, packages)]
+    components = [_python(run), *(_package(each, licences.get(each.name)) for each in packages)]
     if made_from:
         components += [_base(made_from), *_system(made_from)]
     body = {
@@ -71,8 +75,8 @@ def _python(run: Run) -> dict[str, Any]:
     return {"type": "platform", "bom-ref": "python", "name": "python", **known}
 
 
-def _package(each: Package) -> dict[str, Any]:
-    purl = f"pkg:pypi/{each.name}@{encoded(each.version)}"
+def _package(each: Package, licence: Mapping[str, str] | None) -> dict[str, Any]:
+    purl = _purl(each)
     files = [{"alg": "SHA-256", "content": sha} for sha in each.sha256]
     return {
         "type": "library",
@@ -80,6 +84,7 @@ def _package(each: Package) -> dict[str, Any]:
         "name": each.name,
         "version": each.version,
         "purl": purl,
+        **({"licenses": [_declared(licence)]} if licence else {}),
         "externalReferences": [
             {
                 "type": "distribution",
@@ -89,6 +94,16 @@ def _package(each: Package) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _purl(each: Package) -> str:
+    return f"pkg:pypi/{each.name}@{encoded(each.version)}"
+
+
+def _declared(licence: Mapping[str, str]) -> dict[str, Any]:
+    """What the package says of itself; nobody looked into it."""
+    said = {**licence, "acknowledgement": "declared"}
+    return said if "expression" in licence else {"license": said}
 
 
 def _base(made_from: Base) -> dict[str, Any]:
@@ -112,7 +127,7 @@ def _system(made_from: Base) -> Iterator[dict[str, Any]]:
 
 def _dependencies(packages: list[Package], components: list[Any]) -> Iterator[dict[str, Any]]:
     """The lock's `via` lines, turned round."""
-    refs = {each.name: _package(each)["purl"] for each in packages}
+    refs = {each.name: _purl(each) for each in packages}
     wants: dict[str, set[str]] = {each["bom-ref"]: set() for each in components}
     wants[ROOT] = {ref for ref in wants if not ref.startswith("pkg:pypi/")}
     for each in packages:
@@ -126,7 +141,7 @@ def _compositions(
     packages: list[Package], components: list[Any], made_from: Base | None
 ) -> Iterator[dict[str, Any]]:
     """Of what everything is named, and of what not: Python itself, and a base without a list."""
-    refs = {_package(each)["purl"] for each in packages}
+    refs = {_purl(each) for each in packages}
     if made_from and made_from.packages:
         refs |= {each["bom-ref"] for each in components if each["bom-ref"].startswith("pkg:deb/")}
     rest = {each["bom-ref"] for each in components} - refs

@@ -40,6 +40,8 @@ from llavakit.workspace import Workspace
 FOLDER = "export"
 NOTICE = "NOTICE"
 APT = KIT / "docker" / "apt"
+LICENCES = KIT / "docker" / "licences.json"
+"""Made by scripts/list_licences.py."""
 WHAT = {
     export_provenance.FILE_NAME: "in-toto statement with SLSA provenance, unsigned",
     export_card.FILE_NAME: "model card",
@@ -74,7 +76,9 @@ def export(place: Workspace, name: str, to: str, screen: Screen) -> int:
     texts = {
         export_provenance.FILE_NAME: _json(export_provenance.statement(run, recipe, base, sha256)),
         export_card.FILE_NAME: export_card.text(run, recipe, record.FILE_NAME, sha256),
-        export_sbom.FILE_NAME: _json(export_sbom.bill(run, _lock(found), base)),
+        export_sbom.FILE_NAME: _json(
+            export_sbom.bill(run, _lock(found), base, json.loads(LICENCES.read_text("utf-8")))
+        ),
     }
     if card_terms.derives_from_llama_3(recipe):
         texts[NOTICE] = card_terms.NOTICE
