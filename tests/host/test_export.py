@@ -439,18 +439,26 @@ def test_a_record_from_anywhere_makes_a_crate_of_its_own(tmp_path: Path) -> None
     assert len(references(found["./"]["hasPart"])) == 4
 
 
-def test_a_stranger_s_record_reaches_no_file_outside_of_the_workspace(tmp_path: Path) -> None:
+def test_a_stranger_s_record_reaches_no_file_outside_of_the_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outside = tmp_path / "outside"
     outside.write_text("private")
     sha256 = hashlib.sha256(b"private").hexdigest()
     place = placed(tmp_path / "w")
     found = content()
     found["results"]["artefacts"] = {
-        "train": {"runs/tiny-1/../../../outside": sha256, str(outside): sha256}
+        "train": {"runs/tiny-1/../../../outside": sha256, str(outside): SHA["a"]}
     }
     (place.runs / "tiny-1" / record.FILE_NAME).write_text(json.dumps(found))
     parts = references(graph(exported(place)["ro-crate-metadata.json"])["./"]["hasPart"])
     assert not [name for name in parts if "outside" in name]
+    capsys.readouterr()
+    screen = Screen(json_output=True)
+    assert exporting.export(place, "", "", screen) == 0
+    screen.close(0)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["changed"], said["missing"]) == ([], []), "nobody is told what is there"
 
 
 def test_older_records_and_machines_are_taken(tmp_path: Path) -> None:
