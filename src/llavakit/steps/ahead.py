@@ -87,14 +87,17 @@ class Draws:
         return found
 
     @contextmanager
-    def given(self) -> Iterator[None]:
-        """Within, each new adapter gets the next numbers; torch's generator goes on after them."""
+    def given(self, device: Any) -> Iterator[None]:
+        """Within, each new adapter is made on ``device`` and gets the next numbers; torch's
+        generator goes on after them.
+        """
         import torch
 
         draw, calls = torch.nn.init.kaiming_uniform_, self._calls()
         torch.nn.init.kaiming_uniform_ = lambda tensor, *args, **kwargs: next(calls)(tensor)
         try:
-            yield
+            with torch.device(device):
+                yield
         finally:
             torch.nn.init.kaiming_uniform_ = draw
         torch.set_rng_state(self._next())
@@ -109,7 +112,7 @@ class Draws:
             yield self._give
 
     def _give(self, tensor: Any) -> Any:
-        tensor.data = self._next().view_as(tensor)
+        tensor.data = self._next().view_as(tensor).to(tensor.device)
         return tensor
 
     def _next(self) -> Any:

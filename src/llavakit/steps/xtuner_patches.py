@@ -83,7 +83,7 @@ def begin_adapters_with(draws: Draws) -> None:
         if not draws.fits(model):
             sys.stdout.write(f"{NOT_AHEAD}\n")
             return make(model, *args, **kwargs)
-        with draws.given():
+        with draws.given(model.device):
             return make(model, *args, **kwargs)
 
     module.get_peft_model = adapt
