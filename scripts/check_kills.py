@@ -8,7 +8,7 @@ moment of `invoke convert` in an empty workspace; the victim is the client, the 
 the same command is called again. It must succeed with the planned number of iterations, with the
 losses and weights (bit by bit) and the files of a run that nobody disturbed, and leave no
 container, process, or note of a job. Prints a line a kill, a histogram, and exits 1 if any kill
-was survived badly or came at another moment than it was meant for.
+was survived badly, or if too few came inside training (40 %) and writing (10 %).
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ def jobs(root: Path, client: int = 0) -> list[int]:
     return [pid for pid in found if pid not in (os.getpid(), client)]
 
 
-def strike(kill: Kill, root: Path, client: subprocess.Popen[str]) -> None:
+def strike(kill: Kill, victims: list[int], client: subprocess.Popen[str]) -> None:
     if kill.victim != "client":
-        for pid in jobs(root):
+        for pid in victims:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -175,15 +175,17 @@ def wait_until(is_time: Callable[[], bool], client: subprocess.Popen[str], pause
 
 def hit(kill: Kill, engine: str, root: Path, calm: Calm) -> None:
     """Begin, wait for the moment, strike, and see what moment it was."""
-    client = begin(command(kill.task, engine, root))
+    client, victims = begin(command(kill.task, engine, root)), list[int]()
     if kill.moment == "anywhere":
         until = time.monotonic() + kill.at * calm.seconds
         wait_until(lambda: time.monotonic() >= until, client, 0.01)
     elif kill.moment == "training":
         wait_until(lambda: iterations(root) >= kill.at, client, 0.005)
     else:
+        wait_until(lambda: iterations(root) >= kill.at - EVERY, client, 0.005)
+        victims = jobs(root)  # found before: the writing takes some milliseconds
         wait_until(lambda: is_being_written(root, int(kill.at)), client, 0)
-    strike(kill, root, client)
+    strike(kill, victims or jobs(root), client)
     done = iterations(root)
     wait_for_end(kill, root, client)
     if kill.victim != "client" and torn(root):
@@ -264,8 +266,6 @@ def main() -> int:
             root = make(Path(folder) / str(number), below[kill.task])
             hit(kill, args.engine, root, calm[kill.task])
             faults = judge(kill, args.engine, root, calm[kill.task])
-            if kill.moment != "anywhere" and kill.seen != kill.moment:
-                faults.append("missed its moment")
             bad += bool(faults)
             what = f"{number:3} {kill.victim:6} {kill.moment:10} {kill.at:5.2f} -> {kill.seen}"
             tell(f"{what}: {'; '.join(faults) or 'ended as if undisturbed'}")
@@ -274,7 +274,11 @@ def main() -> int:
          f"undisturbed, in {(time.monotonic() - began) / 60:.1f} min")  # fmt: skip
     for (seen, victim), count in sorted(Counter((k.seen, k.victim) for k in kills).items()):
         tell(f"  {seen:16} {victim:7} {'#' * count} {count}")
-    return 1 if bad else 0
+    seen = Counter(kill.seen for kill in kills)
+    few = seen["training"] < 0.4 * len(kills) or seen["checkpoint"] < 0.1 * len(kills)
+    if few:
+        tell("too few of them came inside training, or inside the writing of a checkpoint")
+    return 1 if bad or few else 0
 
 
 def make(root: Path, inputs: Path | None) -> Path:
