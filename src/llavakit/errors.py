@@ -12,6 +12,7 @@
     * EngineError          ``engine.*``          Docker, images, containers, local processes
     * StepError            ``step.*``            a step ran and failed
         * Interrupted                            the user stopped it (exit status 130)
+    * KitFault             ``kit.*``             a mistake of the kit's own
 
 An error carries the id of its message and the parameters of that message, so that a step inside a
 container can hand it to the host as JSON and the host can say it in the user's language.
@@ -142,6 +143,11 @@ class Interrupted(StepError):  # noqa: N818 - it is no mistake of anybody
     exit_code = 130
 
 
+class KitFault(KitError):  # noqa: N818 - KitError is the base of all
+    prefix = "kit"
+    exit_code = 70  # EX_SOFTWARE of sysexits.h
+
+
 _BY_PREFIX: dict[str, type[KitError]] = {
     cls.prefix: cls
     for cls in (
@@ -155,6 +161,7 @@ _BY_PREFIX: dict[str, type[KitError]] = {
         EnvironmentFailure,
         EngineError,
         StepError,
+        KitFault,
     )
 }
 

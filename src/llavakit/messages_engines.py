@@ -31,6 +31,73 @@ TABLE: dict[str, Entry] = {
             "请启动它(`sudo systemctl start docker`),或加上 --engine local 不使用 Docker。",
         ),
     ),
+    "engine.wrong-context": Entry(
+        Text(
+            "No Docker Engine answers at {address}, which Docker's context {context} names.",
+            "Take the default one with `docker context use default` (`unset DOCKER_CONTEXT` where "
+            "that is set), start that engine, or add --engine local.",
+        ),
+        Text(
+            "{address}(Docker 上下文 {context} 所指)上没有 Docker 引擎响应。",
+            "用 `docker context use default` 换回默认上下文(若设置了 DOCKER_CONTEXT,则 "
+            "`unset DOCKER_CONTEXT`),或启动该引擎,或加上 --engine local。",
+        ),
+    ),
+    "engine.no-answer": Entry(
+        Text(
+            "The Docker Engine at {address} took a request and does not answer.",
+            "Wait for what keeps it busy, or restart it (`sudo systemctl restart docker`); what "
+            "was trained is kept, and the same command goes on.",
+        ),
+        Text(
+            "{address} 上的 Docker 引擎接受了请求但没有响应。",
+            "请等待它空闲,或重启它(`sudo systemctl restart docker`);已训练的内容会保留,"
+            "再次运行同一命令即可继续。",
+        ),
+    ),
+    "engine.too-old": Entry(
+        Text(
+            "The Docker Engine at {address} and the kit's Docker SDK have no API version in "
+            "common.",
+            "Update the engine (https://docs.docker.com/engine/install/; 20.10 or newer works), "
+            "or add --engine local.",
+        ),
+        Text(
+            "{address} 上的 Docker 引擎与本工具的 Docker SDK 没有共同的 API 版本。",
+            "请更新引擎(https://docs.docker.com/engine/install/;20.10 或更新版本可用),"
+            "或加上 --engine local。",
+        ),
+    ),
+    "engine.old-driver": Entry(
+        Text(
+            "The NVIDIA driver is too old for the image's CUDA 12.1, which needs 525 or newer.",
+            "Update the driver (on Ubuntu `sudo ubuntu-drivers install`, then restart the host).",
+        ),
+        Text(
+            "NVIDIA 驱动过旧:镜像中的 CUDA 12.1 需要 525 或更新版本。",
+            "请更新驱动(Ubuntu 上运行 `sudo ubuntu-drivers install`,然后重启主机)。",
+        ),
+    ),
+    "engine.gpu-lost": Entry(
+        Text(
+            "A GPU of this host does not answer any more.",
+            "`nvidia-smi` and `sudo dmesg | grep -i xid` say which; restart the host.",
+        ),
+        Text(
+            "本机有一块 GPU 已不再响应。",
+            "用 `nvidia-smi` 和 `sudo dmesg | grep -i xid` 查看是哪一块;请重启主机。",
+        ),
+    ),
+    "engine.name-taken": Entry(
+        Text(
+            "A container has the name that {job} was to get.",
+            "Run this again: it takes another name, and removes what a killed run left.",
+        ),
+        Text(
+            "任务 {job} 的容器名已被占用。",
+            "请重新运行:会换用另一个名称,并删除被终止的运行留下的容器。",
+        ),
+    ),
     "engine.permission-denied": Entry(
         Text(
             "You may not use the Docker Engine at {address}.",

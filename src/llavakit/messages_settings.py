@@ -5,6 +5,17 @@ from __future__ import annotations
 from llavakit.messages_form import Entry, Text
 
 TABLE: dict[str, Entry] = {
+    "kit.unforeseen": Entry(
+        Text(
+            "The kit failed in a way that nobody foresaw ({kind}).",
+            "Report it with the lines above; what was trained is kept, and the same command goes "
+            "on.",
+        ),
+        Text(
+            "本工具出现了未预料到的错误({kind})。",
+            "请附上上面的内容报告问题;已训练的内容会保留,再次运行同一命令即可继续。",
+        ),
+    ),
     "configuration.bad-value": Entry(
         Text("{key} cannot be {value}.", "Use one of: {allowed}."),
         Text("{key} 不能是 {value}。", "可选值:{allowed}。"),
@@ -87,6 +98,17 @@ TABLE: dict[str, Entry] = {
             "Check that path's owner, permissions and kind, then run this again.",
         ),
         Text("系统不允许访问 {path}。", "请检查该路径的所有者、权限和类型,然后重新运行。"),
+    ),
+    "workspace.disk-broken": Entry(
+        Text(
+            "The disk that holds {folder} reports an error.",
+            "`sudo dmesg | tail` says which; copy the workspace to another disk and name it with "
+            "--workspace FOLDER.",
+        ),
+        Text(
+            "{folder} 所在的磁盘报告错误。",
+            "用 `sudo dmesg | tail` 查看;请把工作区复制到另一块磁盘,并用 --workspace 指定。",
+        ),
     ),
     "workspace.busy": Entry(
         Text(

@@ -23,6 +23,73 @@ TABLE: dict[str, Entry] = {
         ),
         Text("步骤 {step} 因内存不足被终止。", "请关闭其他程序,或换用内存更大的机器。"),
     ),
+    "step.gpu-memory": Entry(
+        Text(
+            "The GPU's memory was not enough for the step {step}.",
+            "`nvidia-smi` shows who else holds it; or take a recipe that needs less, such as "
+            "`--recipe tutorial-24g`.",
+        ),
+        Text(
+            "步骤 {step} 的显存不足。",
+            "用 `nvidia-smi` 查看还有谁占用显存;或换用需求更低的配方,如 `--recipe tutorial-24g`。",
+        ),
+    ),
+    "step.gpu-lost": Entry(
+        Text(
+            "The GPU stopped working during the step {step}.",
+            "`nvidia-smi` and `sudo dmesg | grep -i xid` say more; restart the host if it is gone, "
+            "then run this again: a training goes on from its last checkpoint.",
+        ),
+        Text(
+            "步骤 {step} 运行中 GPU 停止了工作。",
+            "用 `nvidia-smi` 和 `sudo dmesg | grep -i xid` 查看详情;如果 GPU 已消失,请重启主机,"
+            "然后重新运行:训练会从最后一个检查点继续。",
+        ),
+    ),
+    "step.cuda-kernels": Entry(
+        Text(
+            "The pinned torch 2.1.2 has no code for this GPU.",
+            "`invoke doctor` names it; use one from Maxwell (5.0) to Hopper (9.0), or "
+            "`--gpus none` with `invoke demo`.",
+        ),
+        Text(
+            "锁定的 torch 2.1.2 不含这块 GPU 的代码。",
+            "用 `invoke doctor` 查看其型号;请使用 Maxwell(5.0)至 Hopper(9.0)的 GPU,"
+            "或运行 `invoke demo --gpus none`。",
+        ),
+    ),
+    "step.cuda-driver": Entry(
+        Text(
+            "The NVIDIA driver is too old for CUDA 12.1, which needs 525 or newer.",
+            "Update the driver (on Ubuntu `sudo ubuntu-drivers install`, then restart the host).",
+        ),
+        Text(
+            "NVIDIA 驱动过旧:CUDA 12.1 需要 525 或更新版本。",
+            "请更新驱动(Ubuntu 上运行 `sudo ubuntu-drivers install`,然后重启主机)。",
+        ),
+    ),
+    "step.cuda-none": Entry(
+        Text(
+            "The step {step} was to use a GPU, and CUDA finds none.",
+            "`invoke doctor` says what is missing between the driver and the job.",
+        ),
+        Text(
+            "步骤 {step} 需要 GPU,但 CUDA 没有找到。",
+            "运行 `invoke doctor`,查看驱动与任务之间缺少什么。",
+        ),
+    ),
+    "step.shared-memory": Entry(
+        Text(
+            "The step {step} had too little shared memory (/dev/shm).",
+            "In a container of your own, start it with `--shm-size 8g`; elsewhere "
+            "`sudo mount -o remount,size=8g /dev/shm`.",
+        ),
+        Text(
+            "步骤 {step} 的共享内存(/dev/shm)不足。",
+            "在您自己的容器中,请以 `--shm-size 8g` 启动;其他情况运行 "
+            "`sudo mount -o remount,size=8g /dev/shm`。",
+        ),
+    ),
     "step.unexpected": Entry(
         Text(
             "The run ended, but not with the results that the recipe {recipe} expects.",

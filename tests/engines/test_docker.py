@@ -214,7 +214,7 @@ def test_sweep_removes_what_ended_without_its_client(docker_engine, workspace):
     assert docker_engine.sweep({"test": "sweep"}) == [running.id]
     outcome = running.wait()
     assert outcome.exit_code is None
-    assert "removed" in outcome.detail
+    assert "removed" in str(outcome.detail)
 
 
 @pytest.mark.engine

@@ -51,7 +51,7 @@ def test_a_full_disk_is_known_however_deep(cause):
     [
         (MemoryError(), "step.out-of-memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "step.out-of-memory"),
-        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"), "step.out-of-memory"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"), "step.gpu-memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
          "step.out-of-memory"),
         (KeyboardInterrupt(), "step.interrupted"),

@@ -35,19 +35,25 @@ def connect(timeout: float = 60.0) -> docker.DockerClient:
 
     Of the contexts only those on a local socket are followed. For one on tcp or ssh set DOCKER_HOST
     (jobs bind folders of this host, which an engine elsewhere does not have).
-    ``timeout`` (seconds) is for this first question only. Raises EngineError ``no-daemon`` or
-    ``permission-denied``.
+    ``timeout`` (seconds) is for this first question only. Raises EngineError ``no-daemon``,
+    ``wrong-context``, ``too-old`` or ``permission-denied``.
     """
-    environment = dict(os.environ)
-    address = environment.setdefault("DOCKER_HOST", _context_address())
+    environment, (named, context) = dict(os.environ), _context()
+    address = environment.setdefault("DOCKER_HOST", named)
+    context = context if address == named else ""
     try:
         _knock(address, timeout)
         client = docker.from_env(environment=environment, timeout=math.ceil(timeout))
         client.api.timeout = REQUEST_SECONDS
         return client
     except (DockerException, OSError) as error:
-        denied = translate(error, address=address).name == "permission-denied"
-        name = "permission-denied" if denied else "no-daemon"
+        name = translate(error, address=address).name
+        if name not in ("permission-denied", "too-old"):
+            if context:
+                raise EngineError(
+                    "wrong-context", why=str(error), address=address, context=context
+                ) from None
+            name = "no-daemon"
         raise EngineError(name, why=str(error), address=address) from None
 
 
@@ -59,13 +65,16 @@ def _knock(address: str, timeout: float) -> None:
             knock.connect(address.removeprefix("unix://"))
 
 
-def _context_address() -> str:
-    """The socket of the current context (Docker Desktop's and rootless engines have their own)."""
+def _context() -> tuple[str, str]:
+    """The socket of the current context (Docker Desktop's and rootless engines have their own), and
+    the context's name; empty for the default one.
+    """
     with contextlib.suppress(Exception):  # a context that cannot be read is as good as none
         context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
         if context and str(context.Host).startswith("unix://"):
-            return str(context.Host)
-    return DEFAULT_ADDRESS
+            name = str(context.Name)
+            return str(context.Host), "" if name == "default" else name
+    return DEFAULT_ADDRESS, ""
 
 
 class DockerEngine:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from llavakit import messages
 from llavakit import recipe as recipes
-from llavakit.errors import KitError, StepError
+from llavakit.errors import KitError, KitFault, StepError
 from llavakit.host import (
     bench,
     building,
@@ -102,6 +102,7 @@ def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -
     """Run the command ``name`` and exit: 0, or the status of what failed, without a traceback."""
     lang = str(options.get("lang") or messages.language())
     screen = Screen(lang=lang, json_output=bool(options.get("json")))
+    screen.debug = bool(configured.get("debug"))
     try:
         merged = settings.resolve(configured, options)
         screen.lang = merged.lang
@@ -113,6 +114,10 @@ def main(name: str, configured: Mapping[str, Any], options: Mapping[str, Any]) -
         known = system_error(error, settings.KIT)
         screen.failure(known)
         status = known.exit_code
+    except Exception as error:
+        screen.debug = True  # nobody foresaw it: without the traceback nobody can mend it
+        screen.failure(KitFault("unforeseen", kind=type(error).__name__, why=str(error)))
+        status = KitFault.exit_code
     except KeyboardInterrupt:
         screen.note(words.text("stopped", screen.lang))
         status = 130

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from llavakit.errors import KitError
 from llavakit.events import Event, note_in
-from llavakit.host import amounts, words
+from llavakit.host import amounts, debugging, words
 
 PLAIN_SECONDS = 5.0
 """Without a terminal a progress line comes at most this often."""
@@ -36,6 +36,8 @@ class Screen:
     def __init__(self, *, lang: str = "en", json_output: bool = False) -> None:
         self.lang = lang
         self.json_output = json_output
+        self.debug = False
+        """With a failure, show its traceback and all that led to it."""
         self._document: Any = None
         self._err = Console(stderr=True, highlight=False)
         self._out = Console(highlight=False)
@@ -74,11 +76,15 @@ class Screen:
             self._out.print(Text(text), soft_wrap=True)
 
     def failure(self, error: KitError) -> None:
-        """What happened, why, and what to do."""
+        """What happened, why, and what to do; called while the error is handled."""
+        traces = debugging.traces(error) if self.debug else []
+        for trace in traces:
+            self._err.print(Text(trace, style="dim"), soft_wrap=True)
         if self.json_output:
             body = {
                 **_said(error, self.lang),
                 "causes": [_said(cause, self.lang) for cause in error.causes],
+                **({"traceback": traces} if traces else {}),
             }
             result = self._document
             kept = {"result": result} if result is not None and not isinstance(result, dict) else {}

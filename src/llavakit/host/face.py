@@ -5,6 +5,7 @@ Imported for every `invoke --list`, so it imports nothing but Invoke.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from invoke import Task, task
 
 RUN = "run"
+DEBUG = "with a failure, show the traceback and all that led to it"
 
 
 def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]) -> Task[Any]:
@@ -21,13 +23,30 @@ def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]
     ``argv`` has a word for it: Invoke itself asks for every word without a dash that it knows.
     """
     options = inspect.signature(body).parameters
+    body = with_debug(body)
     named = {name: known.get(f"{body.__name__}.{name}", known.get(name)) for name in options}
-    told = {name: text for name, text in named.items() if text}
+    told = {name: text for name, text in named.items() if text} | {"debug": DEBUG}
     iterable = ["set"] if "set" in options else []
     words = [name for name, each in options.items() if each.default is each.empty and name != "c"]
     made: Task[Any] = task(body, help=told, iterable=iterable, positional=words)
     if not words and RUN in options and has_word(made, argv):
         made.positional = [RUN]
+    return made
+
+
+def with_debug(body: Callable[..., Any]) -> Callable[..., Any]:
+    """``body`` with one more option, --debug, which becomes the setting of that name."""
+
+    @functools.wraps(body)
+    def made(c: Any, *args: Any, debug: bool = False, **options: Any) -> Any:
+        if debug:
+            c.config.llavakit.debug = True
+        return body(c, *args, **options)
+
+    signature = inspect.signature(body)
+    option = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False)
+    parts = [*signature.parameters.values(), option]
+    made.__signature__ = signature.replace(parameters=parts)  # type: ignore[attr-defined]
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from llavakit.workspace import Workspace
 
 MEMORY_SHARE = 0.9
 """Of the host's memory, for one job: a step that wants more is stopped, not its host."""
+ENDING_SECONDS = 10.0
 ASKS = {"ask", "chat"}
 """The steps that load the whole model to let it answer."""
 SHM_BYTES = 8 << 30
@@ -150,13 +152,21 @@ class Pipeline:
                 )
         except KeyboardInterrupt:
             raise Interrupted("left-running", step=stage.label) from None
-        self.engine().sweep(job_labels(self.workspace))
+        self._sweep_what_ends()
         if not self._check(stage):
             return False
         with disk_errors(self.run_dir):
             recording.keep(self.plan, self.workspace, recording.Attempt(stage, clock))
         self.screen.tell(stage.label, "run.followed-done")
         return True
+
+    def _sweep_what_ends(self) -> None:
+        """Sweep, once a job that let go of its run has ended: it still takes a moment then."""
+        engine, labels = self.engine(), job_labels(self.workspace)
+        deadline = time.monotonic() + ENDING_SECONDS
+        while engine.find(labels) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        engine.sweep(labels)
 
     def _run(self, item: Todo) -> None:
         stage, engine = item.stage, self.engine()
@@ -236,6 +246,8 @@ def system_error(error: OSError, folder: Path) -> WorkspaceError:
     place = error.filename or folder
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorkspaceError("disk-full", folder=place, why=str(error))
+    if error.errno == errno.EIO:
+        return WorkspaceError("disk-broken", folder=place, why=str(error))
     return WorkspaceError("refused", path=place, why=str(error))
 
 

@@ -23,6 +23,7 @@ _ALLOWED = {
     "engine": "auto, docker, local",
     "gpus": "auto, all, none, or indices such as 0,1",
     "lang": "en, zh",
+    "debug": "true, false",
     "image_tag": "a name with a tag, such as llavakit:0.1.0",
 }
 
@@ -41,6 +42,7 @@ class Settings(BaseModel):
     base: str
     python: str
     lang: str
+    debug: bool
 
     @field_validator("engine")
     @classmethod

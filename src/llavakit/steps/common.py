@@ -83,12 +83,13 @@ def _parse(step: str, arguments: Arguments, argv: Sequence[str] | None) -> argpa
 
 
 def translate(error: BaseException, step: str, folder: Path) -> KitError:
-    """Any error as one of ours; the traceback of what nobody foresaw goes to the log."""
+    """Any error as one of ours; the traceback of a foreign one goes to the log."""
     known = explain(error, step, folder)
+    if not isinstance(error, KitError | KeyboardInterrupt):
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
     if known is not None:
         return known
-    with contextlib.suppress(OSError):
-        traceback.print_exception(error)
     first, *_ = str(error).splitlines() or [""]
     return StepError(
         "failed",
