@@ -24,7 +24,7 @@ MEANS = {
 """What each text of an engine means."""
 
 
-lost_sockets = pytest.mark.filterwarnings(
+pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 """The SDK and urllib3 leave a socket to the garbage collector whose engine went away."""
@@ -91,7 +91,6 @@ def test_the_log_stream_is_cut(bench: Bench) -> None:
     assert outcome.exit_code == 0
 
 
-@lost_sockets
 def test_the_log_stream_is_silent(bench: Bench, impatient: None) -> None:
     """It says nothing more and does not end although the job has: what came is kept."""
     bench.fake.play = Play(b"first\nsecond\n", seconds=0.3)
@@ -104,7 +103,6 @@ def test_the_log_stream_is_silent(bench: Bench, impatient: None) -> None:
     assert bench.fake.containers == {}
 
 
-@lost_sockets
 def test_waiting_times_out_and_goes_on(bench: Bench, impatient: None) -> None:
     """A time-out limits the request, never the job."""
     bench.fake.play = Play(b"done\n", seconds=1.5)
@@ -120,7 +118,6 @@ def test_out_of_memory_with_exit_code_0(bench: Bench) -> None:
     assert (outcome.exit_code, outcome.out_of_memory) == (0, True)
 
 
-@lost_sockets
 @pytest.mark.parametrize("ends", [None, 137], ids=["live-restore", "its containers end"])
 def test_the_daemon_is_restarted_in_mid_run(bench: Bench, ends: int | None) -> None:
     bench.fake.play = Play(b"a\nb\n", seconds=1.2)
@@ -138,7 +135,6 @@ def test_the_daemon_is_restarted_in_mid_run(bench: Bench, ends: int | None) -> N
     assert bench.fake.containers == {}
 
 
-@lost_sockets
 def test_the_daemon_stays_away(bench: Bench, impatient: None) -> None:
     bench.fake.play = Play(seconds=60)
     running = bench.engine().start(bench.job())
