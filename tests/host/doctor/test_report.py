@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,15 @@ def test_what_fails_is_named_with_what_runs_here(
     assert report.report(machine.host(), fix=False) == 1
     last = capsys.readouterr().out.splitlines()[-2:]
     assert last == ["not ready for tutorial: gpu.device", "what runs here: invoke demo"]
+
+
+def test_the_probe_is_spared_where_it_cannot_work(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.patch.setattr(probe, "look", lambda _: pytest.fail("probed"))
+    machine.answer["gpus"] = "none"
+    probed = next(check for check in body(machine, capsys)["checks"] if check["id"] == "gpu.probe")
+    assert probed["status"] == "skip"
 
 
 def test_many_of_one_theme_are_counted(machine: Machine) -> None:
@@ -124,6 +134,9 @@ def test_what_hangs_is_left_behind_and_said_to_hang(machine: Machine) -> None:
     assert (gpu.finding.status, gpu.finding.remedy) == ("fail", "sudo dmesg | grep -i xid")
     assert disk.finding.found == "late"
     assert left.finding.status == "warn"
+    hanging = [each for each in threading.enumerate() if each is not threading.main_thread()]
+    assert hanging
+    assert all(each.daemon for each in hanging), "or the command would not end"
 
 
 def test_no_check_may_take_five_seconds() -> None:
