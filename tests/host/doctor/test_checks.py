@@ -389,10 +389,11 @@ def _(m: Machine) -> None:
 
 @case("clock", "warn", "s in the future", "set-ntp true")
 def _(m: Machine) -> None:
-    kept = m.root / "runs" / "tiny-0" / "run.json"
-    kept.parent.mkdir(parents=True)
-    kept.touch()
-    os.utime(kept, (time.time() + 900,) * 2)
+    for name, seconds in (("tiny-0", 900), ("tiny-1", -900)):
+        kept = m.root / "runs" / name / "run.json"
+        kept.parent.mkdir(parents=True)
+        kept.touch()
+        os.utime(kept, (time.time() + seconds,) * 2)
 
 
 @case("network.llm", "fail", "www.modelscope.cn: refused", "HTTPS_PROXY")
