@@ -34,6 +34,13 @@ def test_the_list_names_every_task_with_a_summary() -> None:
     assert all(task["help"] for task in listed)
 
 
+@pytest.mark.parametrize("name", ["train", "reproduce", "verify", "report", "export"])
+def test_every_task_helps_with_its_options(name: str) -> None:
+    shown = invoke("--help", name, COLUMNS="80").stdout
+    assert "results as JSON on standard output" in shown
+    assert "the folder for models, data, runs and cache" in shown
+
+
 def test_the_list_comes_at_once() -> None:
     times = []
     for _ in range(5):

@@ -55,7 +55,7 @@ LLaVA, fine-tuned by llavakit with XTuner 0.1.18: LoRA adapters of the language 
 vision tower, and the projector. Without the base models they are no model."""
 _NO_FIGURES = """\
 `invoke export` writes this card with the run's figures, scores and answers in it: put that one in
-the place of this before you share the folder."""
+the place of this one in the copy that you share."""
 _USE_APART = """\
 ## Use
 `invoke ask` and `invoke chat` of llavakit ask it; `invoke merge` makes one folder of it that plain

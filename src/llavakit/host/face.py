@@ -29,8 +29,10 @@ def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]
     iterable = ["set"] if "set" in options else []
     words = [name for name, each in options.items() if each.default is each.empty and name != "c"]
     made: Task[Any] = task(body, help=told, iterable=iterable, positional=words)
-    if not words and RUN in options and has_word(made, argv):
-        made.positional = [RUN]
+    if not words and RUN in options:
+        if has_word(made, argv):
+            made.positional = [RUN]
+        made.help = dict(told)  # listing a task's arguments takes their help away
     return made
 
 
