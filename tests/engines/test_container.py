@@ -43,7 +43,7 @@ def test_the_sdk_gets_every_protection():
     assert options["user"] == "7:8"
     assert options["pids_limit"] == 4096
     assert options["init"] is True
-    assert options["tmpfs"]["/tmp"].startswith("rw,noexec")
+    assert options["tmpfs"]["/tmp"] == "rw,noexec,nosuid,nodev,mode=1777,size=2147483648"
     assert options["environment"]["HOME"] == "/tmp"
     assert options["device_requests"] == []
     assert "auto_remove" not in options

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -81,6 +82,15 @@ open("runs/ours.txt", "w").write("x")
     assert outcome.exit_code == 0
     assert (elsewhere.source / "w.txt").read_text(encoding="utf-8") == "heavy"
     assert (bench.workspace / "runs/ours.txt").exists()
+    code = """
+for path in ("models/w.txt", "runs/ours.txt", "runs/new", "new"):
+    try:
+        open(path, "a").write("x")
+        print("written")
+    except OSError as error:
+        print(error.strerror)
+"""
+    assert bench.run(code, read_only=True)[0] == ["Read-only file system"] * 4
 
 
 def non_root(bench):
@@ -136,6 +146,55 @@ for count in range(300):
     assert (lines, outcome.exit_code, outcome.out_of_memory) == ([], 137, True)
     shm = "import os; s = os.statvfs('/dev/shm'); print(s.f_blocks * s.f_frsize // 2**20)"
     assert bench.run(shm, limits=Limits(shm_bytes=96 * MIB))[0] == ["96"]
+    what_is_written(bench)
+    what_is_printed(bench)
+    how_long(bench)
+
+
+def what_is_written(bench):
+    """A job that may write to one file of the workspace and to its tmpfs can fill neither."""
+    fill = """
+import os, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for path in ("runs/one", "/tmp/big"):
+    try:
+        with open(path, "wb") as file:
+            while True:
+                file.write(bytes(2**20))
+                file.flush()
+    except OSError as error:
+        print(error.strerror, os.path.getsize(path) // 2**20)
+"""
+    (bench.workspace / "runs").mkdir(exist_ok=True)
+    one = bench.workspace / "runs" / "one"
+    one.touch()
+    one.chmod(0o666)
+    lines, _ = bench.run(
+        fill,
+        limits=Limits(file_bytes=8 * MIB, tmp_bytes=4 * MIB, memory_bytes=64 * MIB),
+        mounts=(Mount(one, "runs/one", read_only=False),),
+        read_only=True,
+    )
+    assert lines == ["File too large 8", "No space left on device 4"]
+
+
+def what_is_printed(bench):
+    forever = "while True: print('x' * 10_000, flush=True)"
+    lines, outcome = bench.run(forever, limits=Limits(output_bytes=MIB))
+    assert (outcome.exit_code, outcome.over) == (137, "output")
+    assert MIB <= sum(map(len, lines)) < 4 * MIB
+
+
+def how_long(bench):
+    sleep = "import time; time.sleep(30)"
+    _, outcome = bench.run(sleep, limits=Limits(seconds=1))
+    assert (outcome.exit_code, outcome.over) == (124, "seconds")
+    # One that deafens the clock inside is ended from outside.
+    deaf = "import os, signal, time; os.kill(os.getppid(), signal.SIGSTOP); time.sleep(60)"
+    began = time.monotonic()
+    _, outcome = bench.run(deaf, limits=Limits(seconds=1))
+    assert (outcome.exit_code, outcome.over) == (137, "seconds")
+    assert time.monotonic() - began < 30
 
 
 def gpu_selection(bench):

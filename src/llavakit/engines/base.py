@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from llavakit.errors import EngineError
 from llavakit.phrases import Phrase
@@ -29,7 +29,7 @@ class Guarantee(str, Enum):
     NON_ROOT = "non-root"
     """The job's uid is not 0 and it holds no capability."""
     LIMITS = "limits"
-    """``Limits`` hold: a job that asks for more memory or processes is stopped, not its host."""
+    """``Limits`` hold: a job that asks for more of anything is stopped, not its host."""
     GPU_SELECTION = "gpu-selection"
     """The job sees the chosen GPUs only, and none for ``gpus='none'``."""
     OUTLIVES_CLIENT = "outlives-client"
@@ -52,6 +52,14 @@ class Limits:
     memory_bytes: int | None = None
     pids: int | None = 4096
     shm_bytes: int | None = None
+    tmp_bytes: int | None = None
+    """Of the job's temporary folder, which lies in memory."""
+    file_bytes: int | None = None
+    """Of any one file that it writes: with single files to write to, of all that it writes."""
+    output_bytes: int | None = None
+    """Of what it prints, to be read by :meth:`Running.lines`; more ends the job."""
+    seconds: int | None = None
+    """From its start to its end; the clock goes on when the client is killed."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ class Job:
     interactive: bool = False
     """Keep standard input open for :meth:`Running.send`."""
     requires: frozenset[Guarantee] = frozenset()
+    read_only: bool = False
+    """The workspace too is only read: the job writes to mounts that say so, and nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,8 @@ class Outcome:
     out_of_memory: bool = False
     detail: str | Phrase = ""
     """The engine's own words, when it had any."""
+    over: Literal["", "seconds", "output"] = ""
+    """The limit that ended it."""
 
 
 class Running(Protocol):

@@ -23,7 +23,8 @@ from llavakit.redact import is_secret
 
 LABEL = "io.llavakit"
 WORKSPACE = "/workspace"
-TMPFS = {"/tmp": "rw,noexec,nosuid,nodev,mode=1777,size=2g"}  # noqa: S108
+TMPFS = "/tmp"  # noqa: S108
+TMPFS_BYTES = 2 << 30
 ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108  (the only place, but the workspace, that can be written)
     "LANG": "C.UTF-8",
@@ -34,6 +35,10 @@ NO_OTHER_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
 """CUDA's images say ``all``, which gives every GPU where NVIDIA's runtime is the default one."""
 GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """nvidia-smi's own, by which people name their GPUs; CUDA's counts the fastest first."""
+TIMED_OUT = 124
+"""What coreutils' timeout ends with when the time is up and SIGTERM was enough."""
+KILL_SECONDS = 5
+"""After SIGTERM."""
 GPU_STACK = 64 << 20
 """Bytes of a thread's stack, and no limit on locked memory: what NVIDIA asks for its containers."""
 NO_PRIVILEGES = "no-new-privileges:true"
@@ -92,9 +97,30 @@ class ContainerSpec:
 
     @property
     def ulimits(self) -> list[tuple[str, int]]:
+        most = self.job.limits.file_bytes
+        limits = [] if most is None else [("fsize", most)]
         if self.job.gpus == "none":
-            return []
-        return [("memlock", -1)] * self.may_lock_memory + [("stack", GPU_STACK)]
+            return limits
+        return [*limits, *[("memlock", -1)] * self.may_lock_memory, ("stack", GPU_STACK)]
+
+    @property
+    def tmpfs(self) -> dict[str, str]:
+        size = self.job.limits.tmp_bytes
+        size = TMPFS_BYTES if size is None else size
+        return {TMPFS: f"rw,noexec,nosuid,nodev,mode=1777,size={size}"}
+
+    @property
+    def entrypoint(self) -> list[str]:
+        """Python, under a clock where the job has a limit: one inside, that needs no client."""
+        seconds = self.job.limits.seconds
+        clock = ["timeout", f"--kill-after={KILL_SECONDS}", str(seconds)]
+        return ["python"] if seconds is None else [*clock, "python"]
+
+    @property
+    def log_options(self) -> dict[str, str]:
+        """The engine's file of the output goes round at a size that ends the job before."""
+        most = self.job.limits.output_bytes
+        return {} if most is None else {"max-size": str(4 * most), "max-file": "1"}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -110,7 +136,7 @@ class ContainerSpec:
         taken = {mount.target for mount in self.job.mounts}
         links = [name for name in linked(workspace) if name not in taken]
         return [
-            (str(workspace), WORKSPACE, False),
+            (str(workspace), WORKSPACE, self.job.read_only),
             *((str((workspace / name).resolve()), f"{WORKSPACE}/{name}", False) for name in links),
             *(
                 (str(mount.source.resolve()), f"{WORKSPACE}/{mount.target}", mount.read_only)
@@ -123,7 +149,7 @@ class ContainerSpec:
         job, limits = self.job, self.job.limits
         return {
             "image": self.image,
-            "entrypoint": ["python"],
+            "entrypoint": self.entrypoint,
             "command": list(job.argv),
             "working_dir": WORKSPACE,
             "user": f"{self.user[0]}:{self.user[1]}",
@@ -135,7 +161,7 @@ class ContainerSpec:
                 for source, target, read_only in self.binds
             ],
             "read_only": True,
-            "tmpfs": TMPFS,
+            "tmpfs": self.tmpfs,
             "cap_drop": ["ALL"],
             "security_opt": [NO_PRIVILEGES],
             "network_mode": network(job),
@@ -150,7 +176,7 @@ class ContainerSpec:
             "stdin_open": job.interactive,
             "init": True,
             # Readable whatever the engine's default log driver is.
-            "log_config": LogConfig(type=LogConfig.types.JSON),
+            "log_config": LogConfig(type=LogConfig.types.JSON, config=self.log_options),
         }
 
     def run_line(self) -> str:
@@ -170,13 +196,14 @@ class ContainerSpec:
 
     def _run_words(self) -> list[str]:
         job, limits = self.job, self.job.limits
-        words = ["docker", "run", "--rm", "--init", "--entrypoint", "python"]
+        program, *first = self.entrypoint
+        words = ["docker", "run", "--rm", "--init", "--entrypoint", program]
         words += ["--interactive"] if job.interactive else []
         words += ["--workdir", WORKSPACE, "--user", f"{self.user[0]}:{self.user[1]}"]
         for source, target, read_only in self.binds:
             words += ["--mount", _mount_value(source, target, read_only)]
         words += ["--read-only"]
-        words += [word for path, how in TMPFS.items() for word in ("--tmpfs", f"{path}:{how}")]
+        words += [word for path, how in self.tmpfs.items() for word in ("--tmpfs", f"{path}:{how}")]
         words += ["--cap-drop", "ALL", "--security-opt", NO_PRIVILEGES]
         words += ["--network", network(job)]
         words += _option("--pids-limit", limits.pids)
@@ -191,7 +218,7 @@ class ContainerSpec:
             words += ["--env", key if is_secret(key, value) else f"{key}={value}"]
         for key, value in self.labels.items():
             words += ["--label", f"{key}={value}"]
-        return [*words, self.image, *job.argv]
+        return [*words, self.image, *first, *job.argv]
 
 
 def _option(name: str, value: int | str | None) -> list[str]:

@@ -149,7 +149,7 @@ class DockerEngine:
             if isinstance(error, (DockerException, *LOST)):
                 raise self._translate(error, job) from None
             raise
-        return DockerJob(container, job.interactive, self._address)
+        return DockerJob(container, job.interactive, self._address, job.limits)
 
     def find(self, labels: Mapping[str, str]) -> list[Running]:
         return [

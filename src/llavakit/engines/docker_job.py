@@ -8,13 +8,14 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import requests
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from llavakit.engines.base import Outcome
+from llavakit.engines.base import Limits, Outcome
+from llavakit.engines.container import KILL_SECONDS, TIMED_OUT
 from llavakit.engines.docker_errors import translate
 from llavakit.engines.lines import LineSplitter
 from llavakit.errors import EngineError
@@ -31,13 +32,21 @@ LOST = (requests.ConnectionError, requests.ReadTimeout)
 """What a request's time-out, and an engine that went away, look like: either of them."""
 
 
+NO_LIMITS = Limits()
+
+
 class DockerJob:
     """A :class:`~llavakit.engines.base.Running`."""
 
-    def __init__(self, container: Container, interactive: bool, address: str) -> None:
+    def __init__(
+        self, container: Container, interactive: bool, address: str, limits: Limits = NO_LIMITS
+    ) -> None:
         self._container = container
         self._interactive = interactive
         self._address = address
+        self._limits = limits
+        self._over: Literal["", "seconds", "output"] = ""
+        self._clock = self._outer_clock(limits.seconds)
         self._input: Any = None
         self._readers: list[threading.Thread] = []
 
@@ -79,11 +88,16 @@ class DockerJob:
         for reader in self._readers:
             reader.join(timeout=PATIENCE_SECONDS)
         state = self._container.attrs["State"]
+        if self._clock is not None:
+            self._clock.cancel()
         self._close_input()
         with contextlib.suppress(APIError, *LOST):
             self._container.remove(force=True, v=True)
         # OOMKilled is also set when only a child of the job was ended, with exit code 0 even.
-        return Outcome(state["ExitCode"], bool(state["OOMKilled"]), state["Error"])
+        code, over = state["ExitCode"], self._over
+        if code == TIMED_OUT and self._limits.seconds is not None:
+            over = over or "seconds"
+        return Outcome(code, bool(state["OOMKilled"]), state["Error"], over)
 
     def _until_ended(self) -> bool:
         """Block until the container has ended; False when it is not there any more."""
@@ -131,7 +145,25 @@ class DockerJob:
             position += len(new)
             if new:
                 chunks.put(new)
+            most = self._limits.output_bytes
+            if most is not None and position > most and not self._over:
+                self._end("output")  # and its stream ends with it
         return position
+
+    def _end(self, over: Literal["seconds", "output"]) -> None:
+        """End the job for good, because of this limit."""
+        self._over = over
+        with contextlib.suppress(APIError, *LOST):
+            self._container.kill()
+
+    def _outer_clock(self, seconds: int | None) -> threading.Timer | None:
+        """The one inside needs no client, but a job may stop it."""
+        if seconds is None:
+            return None
+        clock = threading.Timer(seconds + 2 * KILL_SECONDS, self._end, ["seconds"])
+        clock.daemon = True
+        clock.start()
+        return clock
 
     def _split(self, chunks: queue.SimpleQueue[bytes | None]) -> Iterator[str]:
         splitter = LineSplitter()
