@@ -39,6 +39,10 @@ HELP = {
     "squeeze": "leave each recipe only the GPU memory that it says it needs",
     "run": "a run's id, its folder, or a run.json from anywhere; also without --run",
     "other": "the run to hold against it",
+    "folder": "a class: one folder or zip for each student; or one submission",
+    "assignment": "a name in configs/grading, or a path to a YAML file",
+    "student": "print the seed that this student is to train with, and end",
+    "out": "where the class's files go; the workspace's grades/ otherwise",
     "environment": "what is installed against the lock, and the image's labels",
     "to": "the folder to write to; without it the run's own",
     "markdown": "the Markdown on standard output, for a pull request",
@@ -131,6 +135,14 @@ def bench(c, recipes="", iterations="100", plain=True, squeeze=False, set=None, 
           lang=""):  # fmt: skip
     """Time and memory of the first iterations, beside plain XTuner's on the same host."""
     call("bench", c, locals())
+
+
+@face
+def grade(c, folder=None, assignment="tiny", student="", out="", weights="", llm="", vision="",
+          projector="", data="", engine="", gpus="", workspace="", yes=False, json=False,
+          lang=""):  # fmt: skip
+    """Grade a class's submissions (folders or zips) in containers that nothing gets out of."""
+    call("grade", c, locals())
 
 
 @face

@@ -1,6 +1,8 @@
 """Draw the kit's sample set: six small pictures and what is said about them.
 
-Usage: ``python scripts/make_sample.py [FOLDER]`` (default ``data/sample``). Needs Pillow. All six
+Usage: ``python scripts/make_sample.py [FOLDER]`` (default ``data/sample``). Needs Pillow. With
+``--held-out`` it draws into FOLDER (``data/grading``) what assignments ask about and nobody trains
+on: each scene as it looks in a mirror, a little smaller. All six
 conversations open with the same question and go on with a question of their own, so that only
 the picture can decide the first answer. The same Pillow version gives the same bytes.
 """
@@ -145,6 +147,19 @@ def conversation(number: int, scene: Scene) -> dict[str, object]:
     }
 
 
+def make_held_out(folder: Path) -> None:
+    """Write one picture for each scene and their SHA256SUMS to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for scene in SCENES:
+        picture = Image.new("RGB", (SIDE, SIDE), scene.background)
+        scene.draw(ImageDraw.Draw(picture))
+        small = picture.transpose(Image.FLIP_LEFT_RIGHT).resize((SIDE - 6, SIDE - 6), Image.NEAREST)
+        held_out = Image.new("RGB", (SIDE, SIDE), scene.background)
+        held_out.paste(small, (3, 3))
+        held_out.save(folder / f"{scene.name}.png", optimize=False)
+    write_sums(folder, sorted(folder.glob("*.png")))
+
+
 def make(folder: Path) -> None:
     """Write pictures, conversations.json and their SHA256SUMS to ``folder``."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -155,7 +170,11 @@ def make(folder: Path) -> None:
     items = [conversation(number, scene) for number, scene in enumerate(SCENES, start=1)]
     text = json.dumps(items, ensure_ascii=False, indent=4) + "\n"
     (folder / "conversations.json").write_text(text, encoding="utf-8")
-    files = [folder / "conversations.json", *sorted((folder / "images").glob("*.png"))]
+    write_sums(folder, [folder / "conversations.json", *sorted((folder / "images").glob("*.png"))])
+
+
+def write_sums(folder: Path, files: list[Path]) -> None:
+    """SHA256SUMS of ``files``, which lie in ``folder``."""
     sums = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
         for path in files
@@ -165,5 +184,10 @@ def make(folder: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("data/sample"))
-    make(parser.parse_args().folder)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--held-out", action="store_true")
+    args = parser.parse_args()
+    if args.held_out:
+        make_held_out(args.folder or Path("data/grading"))
+    else:
+        make(args.folder or Path("data/sample"))

@@ -10,6 +10,8 @@
     * RecordError          ``record.*``          a run's record: reading, verifying, reproducing
     * EnvironmentFailure    ``environment.*``     Python 3.10, the lock, the virtual environment
     * EngineError          ``engine.*``          Docker, images, containers, local processes
+    * AssignmentError      ``assignment.*``      what a teacher asks for, and grading it
+    * SubmissionError      ``submission.*``      what a student handed in
     * StepError            ``step.*``            a step ran and failed
         * Interrupted                            the user stopped it (exit status 130)
     * KitFault             ``kit.*``             a mistake of the kit's own
@@ -135,6 +137,14 @@ class EngineError(KitError):
     prefix = "engine"
 
 
+class AssignmentError(KitError):
+    prefix = "assignment"
+
+
+class SubmissionError(KitError):
+    prefix = "submission"
+
+
 class StepError(KitError):
     prefix = "step"
 
@@ -160,6 +170,8 @@ _BY_PREFIX: dict[str, type[KitError]] = {
         RecordError,
         EnvironmentFailure,
         EngineError,
+        AssignmentError,
+        SubmissionError,
         StepError,
         KitFault,
     )

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 
 from llavakit import (
     messages_engines,
+    messages_grading,
     messages_inputs,
     messages_record,
     messages_settings,
     messages_sources,
     messages_steps,
+    messages_submission,
 )
 from llavakit.messages_form import Entry, Text
 
@@ -26,6 +28,8 @@ TABLE: dict[str, Entry] = {
     **messages_inputs.TABLE,
     **messages_record.TABLE,
     **messages_steps.TABLE,
+    **messages_grading.TABLE,
+    **messages_submission.TABLE,
 }
 
 

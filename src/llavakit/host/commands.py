@@ -24,6 +24,7 @@ from llavakit.host import (
     exporting,
     finding,
     given,
+    grade_command,
     merging,
     packages,
     pins,
@@ -251,6 +252,14 @@ def _bench(call: Call) -> int:
     return bench.run(open_pipeline, call.options, call.screen, call.settings.recipe)
 
 
+def _grade(call: Call) -> int:
+    def open_pipeline(recipe: Recipe) -> Pipeline:
+        recipe = given.apply(recipe, call.options)
+        return call.pipeline_of(recipe, partial(runs.pick, call.workspace, fresh=False))
+
+    return grade_command.grade(call.options, open_pipeline, call.screen)
+
+
 COMMANDS: dict[str, Callable[[Call], int]] = {
     **{name: partial(_step, name) for name in ("data", "train", "convert", "compare", "merge")},
     "models": _models,
@@ -260,6 +269,7 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
     "bench": _bench,
     "verify": _verify,
     "reproduce": _reproduce,
+    "grade": _grade,
     "expect": lambda call: expecting.expect(
         call.workspace, str(call.options.get("run") or ""), call.screen
     ),

@@ -13,7 +13,7 @@ from docker import DockerClient
 
 from llavakit.engines import choose, image, venv
 from llavakit.engines import docker as docker_engine
-from llavakit.engines.base import Engine
+from llavakit.engines.base import Engine, Guarantee
 from llavakit.engines.local import GPU_ACCESS, LocalEngine
 from llavakit.errors import WorkspaceError
 from llavakit.host.console import Screen
@@ -93,6 +93,18 @@ def gpu_access(settings: Settings) -> str:
     if client is None:
         return GPU_ACCESS
     return docker_engine.DockerEngine(client, settings.image_tag).describe()["gpus"]
+
+
+def guarantees(settings: Settings) -> tuple[str, frozenset[Guarantee]]:
+    """The settings' engine by name, and what it promises. Makes no environment.
+
+    Raises EngineError where a Docker Engine was asked for and none answers.
+    """
+    client = choose.choose(settings.engine, lang=settings.lang).client
+    if client is None:
+        return LocalEngine.name, LocalEngine.guarantees
+    engine = docker_engine.DockerEngine(client, settings.image_tag)
+    return engine.name, engine.guarantees
 
 
 def local_folder(settings: Settings) -> Path:

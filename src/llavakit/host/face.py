@@ -12,15 +12,15 @@ from typing import Any
 
 from invoke import Task, task
 
-RUN = "run"
+RUN, FOLDER = "run", "folder"
 DEBUG = "with a failure, show the traceback and all that led to it"
 
 
 def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]) -> Task[Any]:
     """The task of ``body``. ``known`` has the help of options by ``option`` or ``task.option``.
 
-    Options without a default are words, in their order. RUN, which may be left out, is one where
-    ``argv`` has a word for it: Invoke itself asks for every word without a dash that it knows.
+    Options without a default are words, in their order. RUN and FOLDER, which may be left out, are
+    one where ``argv`` has a word for it: Invoke itself asks for every word that it knows.
     """
     options = inspect.signature(body).parameters
     body = with_debug(body)
@@ -29,10 +29,11 @@ def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]
     iterable = ["set"] if "set" in options else []
     words = [name for name, each in options.items() if each.default is each.empty and name != "c"]
     made: Task[Any] = task(body, help=told, iterable=iterable, positional=words)
-    if not words and RUN in options:
-        if has_word(made, argv):
-            made.positional = [RUN]
-        made.help = dict(told)  # listing a task's arguments takes their help away
+    for name in (RUN, FOLDER):
+        if not words and name in options:
+            if has_word(made, argv):
+                made.positional = [name]
+            made.help = dict(told)  # listing a task's arguments takes their help away
     return made
 
 

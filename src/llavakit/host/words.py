@@ -9,6 +9,7 @@ from __future__ import annotations
 from llavakit.host import (
     words_doctor,
     words_doctor_host,
+    words_grading,
     words_progress,
     words_records,
     words_report,
@@ -30,6 +31,7 @@ TABLE: dict[str, Words] = {
     **words_report.TABLE,
     **words_doctor.TABLE,
     **words_doctor_host.TABLE,
+    **words_grading.TABLE,
     # --- what is to come, and the question ---
     "needs.minutes": Words("about {minutes:g} min", "约 {minutes:g} 分钟"),
     "needs.memory": Words("{gib:g} GiB of memory", "内存 {gib:g} GiB"),

@@ -78,7 +78,7 @@ def add_lora(model: Any, part: Path) -> Any:
     """
     if not part.is_dir():
         return model
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from peft import LoraConfig, get_peft_model
 
     settings = settings_of(LoraSettings, part / "adapter_config.json")
     tensors = tensors_of(part / "adapter_model.safetensors")
@@ -90,7 +90,21 @@ def add_lora(model: Any, part: Path) -> Any:
     )
     try:
         wrapped = get_peft_model(model, config)
-        expected = {name for name, _ in wrapped.named_parameters() if ".lora_" in name}
+    except (ValueError, RuntimeError) as error:
+        raise WeightsError("not-plain", file=part, why=str(error)) from None
+    fill(wrapped, tensors, part)
+    return wrapped
+
+
+def fill(wrapped: Any, tensors: dict[str, Any], part: Path) -> None:
+    """Put all numbers of an adapter, which lay in ``part``, into a model that has its layers.
+
+    Raises WeightsError ``not-plain`` for any that is missing or too many.
+    """
+    from peft import set_peft_model_state_dict
+
+    expected = {name for name, _ in wrapped.named_parameters() if ".lora_" in name}
+    try:
         outcome = set_peft_model_state_dict(wrapped, tensors)
     except (ValueError, RuntimeError) as error:
         raise WeightsError("not-plain", file=part, why=str(error)) from None
@@ -98,7 +112,6 @@ def add_lora(model: Any, part: Path) -> Any:
     if outcome.unexpected_keys or lost:
         odd = sorted([*outcome.unexpected_keys, *lost])[:5]
         raise WeightsError("not-plain", file=part, why=phrase("why.no-match", names=odd))
-    return wrapped
 
 
 def settings_of(model: type[Any], path: Path) -> Any:
