@@ -114,7 +114,9 @@ class Reason(Part):
 
     @classmethod
     def of(cls, error: SubmissionError) -> Reason:
-        return cls(id=error.id, params={key: shown(value) for key, value in error.params.items()})
+        return cls(
+            id=error.id, params={key: shown(str(value)) for key, value in error.params.items()}
+        )
 
     def what(self, lang: str) -> str:
         return messages.text(self.id, lang).what.format(**self.params)

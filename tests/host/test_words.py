@@ -42,6 +42,7 @@ COMPOSED = {
     "answers": ("host/results.py",),
     "bench": ("host/bench*.py", "training.py", "record_form.py"),
     "expect": ("host/expecting.py",),
+    "grade": ("host/grade_*.*", "host/class*.*", "host/similar.py"),
     "label": ("host/*.py",),
     "packages": ("host/packages.py",),
     "pin": ("host/pins.py",),

@@ -105,17 +105,15 @@ def _workers(gpus: str) -> tuple[str, ...]:
 
 def _grade(made: Class, screen: Screen) -> tuple[list[Grade], float]:
     """Grade the class, with its progress on the screen; seconds for each that was graded now."""
-    screen.say("grade", words.text("grade.checking", screen.lang, count=len(made.handed),
-                                   workers=len(made.gpus)))  # fmt: skip
+    screen.tell("grade", "grade.checking", count=len(made.handed), workers=len(made.gpus))
     began = time.monotonic()
     with screen.progress("grade") as progress:
         grades = made.grade(progress)
     total, now = time.monotonic() - began, len(made.seconds)
     if now < len(grades):
-        screen.say("grade", words.text("grade.resumed", screen.lang, count=len(grades) - now))
+        screen.tell("grade", "grade.resumed", count=len(grades) - now)
     if now:
-        said = words.text("grade.speed", screen.lang, seconds=total / now, total=total)
-        screen.say("grade", said)
+        screen.tell("grade", "grade.speed", seconds=total / now, total=total)
     return grades, total
 
 
@@ -143,7 +141,7 @@ def _tell(
     for kind in ("grades.csv", "grades.html"):
         screen.say("grade", files[kind])
     said = {"graded": counts["graded"], "refused": counts["refused"], "missing": counts[NOT_GRADED]}
-    screen.say("grade", words.text("grade.counts", screen.lang, **said))
+    screen.tell("grade", "grade.counts", **said)
     if left := counts[NOT_GRADED]:
         errors = {str(grade.provenance.get("what", "")) for grade in grades if not grade.final}
         raise AssignmentError(

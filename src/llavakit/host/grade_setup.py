@@ -133,7 +133,7 @@ def _shapes(pipeline: Pipeline) -> dict[str, Shapes]:
                 "--out", str(out))  # fmt: skip
         models = plan.stage("convert")
         stage = Stage("declare", "declare", key, argv, out, mounts=models.mounts)
-        pipeline.screen.say("declare", "what a submission may hold")
+        pipeline.screen.tell("declare", "grade.declare")
         running = pipeline.engine().start(pipeline.job(stage))
         log = pipeline.run_dir / "logs" / "declare.log"
         outcome, output = follow(running, log, EventReader(pipeline.run_dir), lambda _: None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from llavakit.host.words_form import Words
 
 TABLE: dict[str, Words] = {
+    "label.grade": Words("grade", "评分"),
+    "grade.declare": Words("what a submission may hold", "提交内容应有的形状"),
     "grade.title": Words("{assignment}: grades", "{assignment}:成绩"),
     "grade.student": Words("student", "学生"),
     "grade.verdict": Words("verdict", "结果"),

@@ -61,8 +61,9 @@ def check(file: File, body: dict[str, Any], declared: Shapes) -> None:
         found = body.get(key)
         if isinstance(wanted, list) and isinstance(found, list):
             same = sorted(map(str, found)) == sorted(wanted)
-        else:
-            same = type(found) in (int, float, str, bool) and found == wanted
+        else:  # 64.0 is 64, and true is not 1
+            kinds = {bool} if isinstance(wanted, bool) else {int, float, str}
+            same = type(found) in kinds and found == wanted
         if not same:
             raise _other(name, key, found, wanted)
     for key in OFF:
