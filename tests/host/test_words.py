@@ -47,7 +47,7 @@ COMPOSED = {
     "packages": ("host/packages.py",),
     "pin": ("host/pins.py",),
     "plan": ("host/show_plan.py", "host/bench_report.py"),
-    "progress": ("steps/*.py", "host/console.py", "host/amounts.py"),
+    "progress": ("steps/*.py", "host/console.py", "host/amounts.py", "host/grading.py"),
     "records": ("host/pins.py",),
     "report": ("host/report*.*", "record_form.py"),
     "result": ("host/comparing.py", "host/bands.py", "host/expecting.py"),

@@ -21,9 +21,9 @@ from rich.table import Table
 from llavakit.host import grade_formats, similar, words
 from llavakit.host.console import table
 from llavakit.host.grade_form import GRADED, NOT_GRADED, REFUSED, Grade
-from llavakit.markdown import clean
 from llavakit.host.similar import Pair
 from llavakit.locks import write_atomic
+from llavakit.markdown import clean
 
 TEMPLATE = "class.html.jinja"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -19,7 +19,6 @@ from llavakit.host import (
     handed,
     nvidia,
     provenance,
-    words,
 )
 from llavakit.host.assignment import Assignment
 from llavakit.host.console import Screen

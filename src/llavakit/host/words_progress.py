@@ -65,6 +65,7 @@ TABLE: dict[str, Words] = {
     "progress.parts": Words("parts", "个部分"),
     "progress.pictures": Words("pictures", "张图片"),
     "progress.questions": Words("questions", "个问题"),
+    "progress.submissions": Words("submissions", "份提交"),
     # --- engine and environment ---
     "environment.python": Words("Python 3.10: {how} ({path})", "Python 3.10:{how}({path})"),
     "environment.installing": Words(
