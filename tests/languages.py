@@ -41,10 +41,11 @@ NAMES = re.compile(
 )
 KNOWN = {
     "ask", "auto", "bench", "bf16", "bit", "chat", "clean", "compare", "convert", "crate",
-    "data", "deflate", "docker", "files", "float32", "fp16", "git", "gpt", "gpu", "human", "key", "length", "lfs",
-    "local", "logits", "maths", "max", "merge", "models", "ms", "none", "nvidia", "of", "pickle",
-    "projector", "pyenv", "python", "root", "rootless", "safetensors", "sha256", "smi", "token", "torch",
-    "train", "transformers", "uv", "value", "x", "x86", "y", "zip",
+    "data", "deflate", "docker", "files", "float32", "fp16", "git", "gpt", "gpu", "human",
+    "key", "length", "lfs", "local", "logits", "maths", "max", "merge", "models", "ms", "none",
+    "nvidia", "of", "pickle", "projector", "pyenv", "python", "root", "rootless", "safetensors",
+    "sha256", "smi", "token", "torch", "train", "transformers", "uv", "value", "x", "x86", "y",
+    "zip",
 }  # fmt: skip
 """Names of tasks, programs, options and values: the same in both languages."""
 

@@ -143,11 +143,11 @@ class DockerJob:
             new = chunk[skip:]
             skip -= min(skip, len(chunk))
             position += len(new)
-            if new:
+            if new and self._over != "output":
                 chunks.put(new)
             most = self._limits.output_bytes
             if most is not None and position > most and not self._over:
-                self._end("output")  # and its stream ends with it
+                self._end("output")  # what it printed until it ended is not kept
         return position
 
     def _end(self, over: Literal["seconds", "output"]) -> None:
