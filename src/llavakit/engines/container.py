@@ -42,6 +42,7 @@ KILL_SECONDS = 5
 GPU_STACK = 64 << 20
 """Bytes of a thread's stack, and no limit on locked memory: what NVIDIA asks for its containers."""
 NO_PRIVILEGES = "no-new-privileges:true"
+NO_LABEL = "label=disable"
 LOOPBACK = re.compile(
     r"(?=.*:)"  # a scheme or a port: the bare word is no address to connect to
     r"([a-z][\w+.-]*://)?([^/@\s]*@)?(localhost|127(\.\d+){1,3}|0\.0\.0\.0|\[::1?\])(:\d+)?(/\S*)?",
@@ -86,6 +87,10 @@ class ContainerSpec:
     gpu_access: GpuAccess = GpuAccess.NONE
     userns: str = ""
     """``host`` where the engine remaps users, so that the workspace's owner stays who it is."""
+    selinux: bool = False
+    """The engine labels containers: they could read nothing of a user's folders. Switched off for
+    this one container, since to label the folders anew would change what is not the kit's.
+    """
     may_lock_memory: bool = True
     """Where an engine may not raise this limit, a container that asks for it cannot start."""
 
@@ -94,6 +99,10 @@ class ContainerSpec:
         by_runtime = self.job.gpus != "none" and self.gpu_access is GpuAccess.RUNTIME
         order = {} if self.job.gpus == "none" else GPU_ORDER
         return ENVIRONMENT | ({} if by_runtime else NO_OTHER_GPUS) | order | dict(self.job.env)
+
+    @property
+    def security(self) -> list[str]:
+        return [NO_PRIVILEGES, *([NO_LABEL] if self.selinux else [])]
 
     @property
     def ulimits(self) -> list[tuple[str, int]]:
@@ -163,7 +172,7 @@ class ContainerSpec:
             "read_only": True,
             "tmpfs": self.tmpfs,
             "cap_drop": ["ALL"],
-            "security_opt": [NO_PRIVILEGES],
+            "security_opt": self.security,
             "network_mode": network(job),
             "use_config_proxy": job.network,
             "pids_limit": limits.pids,
@@ -204,7 +213,8 @@ class ContainerSpec:
             words += ["--mount", _mount_value(source, target, read_only)]
         words += ["--read-only"]
         words += [word for path, how in self.tmpfs.items() for word in ("--tmpfs", f"{path}:{how}")]
-        words += ["--cap-drop", "ALL", "--security-opt", NO_PRIVILEGES]
+        words += ["--cap-drop", "ALL"]
+        words += [word for option in self.security for word in ("--security-opt", option)]
         words += ["--network", network(job)]
         words += _option("--pids-limit", limits.pids)
         words += _option("--memory", limits.memory_bytes)

@@ -220,7 +220,10 @@ class DockerEngine:
         user = (0, 0) if self._rootless else mounts.job_user(job.workspace, self._user)
         userns = "host" if "name=userns" in self._security else ""
         lock = not self._rootless and gpus.may_lock_memory()
-        return ContainerSpec(job, self.image, user, self._gpu_access, userns, lock)
+        return ContainerSpec(
+            job, self.image, user, self._gpu_access, userns,
+            selinux="name=selinux" in self._security, may_lock_memory=lock,
+        )  # fmt: skip
 
     def _prepare(self, spec: ContainerSpec) -> None:
         job = spec.job
