@@ -14,6 +14,7 @@ was survived badly, or if too few came inside training (40 %) and writing (10 %)
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -126,13 +127,26 @@ def jobs(root: Path, client: int = 0) -> list[int]:
     return [pid for pid in found if pid not in (os.getpid(), client)]
 
 
+def send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def caught(root: Path, iteration: int, victims: list[int]) -> bool:
+    """Hold the job in the middle of writing that checkpoint, or let it go where it was too late."""
+    if not is_being_written(root, iteration):
+        return False
+    send(victims, signal.SIGSTOP)
+    if is_being_written(root, iteration):
+        return True
+    send(victims, signal.SIGCONT)
+    return False
+
+
 def strike(kill: Kill, victims: list[int], client: subprocess.Popen[str]) -> None:
     if kill.victim != "client":
-        for pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        send(victims, signal.SIGKILL)
     if kill.victim != "job":
         client.kill()
 
@@ -184,7 +198,7 @@ def hit(kill: Kill, engine: str, root: Path, calm: Calm) -> None:
     else:
         wait_until(lambda: iterations(root) >= kill.at - EVERY, client, 0.005)
         victims = jobs(root)  # found before: the writing takes some milliseconds
-        wait_until(lambda: is_being_written(root, int(kill.at)), client, 0)
+        wait_until(lambda: caught(root, int(kill.at), victims), client, 0)
     strike(kill, victims or jobs(root), client)
     done = iterations(root)
     wait_for_end(kill, root, client)

@@ -259,3 +259,12 @@ def test_the_gpus_of_a_stage_are_shown_and_recorded(
     assert stages["models"] == []
     [kept] = stages["train"]
     assert (kept["name"], kept["given_by"], kept["total_mib"]) == ("NVIDIA L20", "cdi", 46068)
+
+
+def test_a_gpu_at_wsl2_s_device_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    linux, windows = tmp_path / "nvidiactl", tmp_path / "dxg"
+    assert [path.name for path in environment.GPU_DEVICES] == [linux.name, windows.name]
+    monkeypatch.setattr(environment, "GPU_DEVICES", (linux, windows))
+    assert not environment.has_nvidia_gpu()
+    windows.touch()
+    assert environment.has_nvidia_gpu()

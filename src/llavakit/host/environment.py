@@ -62,9 +62,13 @@ def environment_sha256() -> str:
     return files_sha256(KIT, files(ENVIRONMENT_SIDE))
 
 
+GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""NVIDIA's driver of Linux, and Windows' own as WSL2 shows it."""
+
+
 def has_nvidia_gpu() -> bool:
     """Whether this host has an NVIDIA driver that could serve a GPU (WSL2 included)."""
-    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
+    return any(path.exists() for path in GPU_DEVICES)
 
 
 def memory_bytes() -> int:
