@@ -33,9 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from llavakit.events import EventReader
-from llavakit.host.pipeline import job_labels
 from llavakit.host.settings import KIT
-from llavakit.workspace import Workspace
 
 INVOKE = Path(sys.executable).with_name("invoke")
 ITERATIONS, EVERY = 24, 3
@@ -222,8 +220,7 @@ def leftovers(root: Path, engine: str) -> list[str]:
     found = [f"process {pid}" for pid in jobs(root)]
     found += [str(path.relative_to(root)) for path in root.glob("cache/jobs/*")]
     if engine == "docker":
-        label = "label=io.llavakit.workspace=" + job_labels(Workspace(root))["workspace"]
-        asked = ["docker", "ps", "--all", "--quiet", "--filter", label]
+        asked = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={root}"]
         found += subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     return found
 
