@@ -65,9 +65,12 @@ class Setup:
         """What a submission of ``student`` may be."""
         worth, wanted = self.assignment.record, None
         if worth is not None:
+            # Where the projector starts from is written anew from whatever file a student was
+            # given, to other bytes; it is trained as a whole, unlike what adapters are added to.
+            base = {name: sha for name, sha in self.weights.items() if "/" in name}
             wanted = Wanted(
                 lock=self.lock, recipe=self.recipe, free=worth.free,
-                seed=self.assignment.seed(student), weights=self.weights, data=self.data,
+                seed=self.assignment.seed(student), weights=base, data=self.data,
             )  # fmt: skip
         bounds = Bounds(bytes=self.bytes, archive_bytes=self.bytes)
         return Declared(parts=self.shapes, half=self.half, bounds=bounds, record=wanted)

@@ -31,7 +31,7 @@ def check(file: File, most: int, wanted: Wanted, handed: Mapping[str, str]) -> C
     return CheckedRecord(
         verified=not found,
         reasons=tuple(found[:5]),
-        seconds=sum(each for each in results.seconds if each is not None and each >= 0),
+        seconds=round(sum(each for each in results.seconds if each is not None and each >= 0), 2),
         peak_gpu_mib=_count(results.peak_gpu_mib),
         peak_host_mib=_count(results.peak_host_mib),
     )
