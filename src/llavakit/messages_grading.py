@@ -44,6 +44,18 @@ TABLE: dict[str, Entry] = {
             "请在作业中写明 `references`。",
         ),
     ),
+    "assignment.no-class": Entry(
+        Text(
+            "Which submissions?",
+            "Name a folder that holds one folder or zip for each student: "
+            "`invoke grade CLASS --assignment NAME`.",
+        ),
+        Text(
+            "要为哪些提交评分?",
+            "请指定一个文件夹,其中每名学生对应一个文件夹或 zip 文件:"
+            "`invoke grade 班级 --assignment 作业`。",
+        ),
+    ),
     "assignment.no-submissions": Entry(
         Text(
             "{folder} holds no submission.",

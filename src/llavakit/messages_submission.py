@@ -97,7 +97,14 @@ TABLE: dict[str, Entry] = {
         "Train with the assignment's recipe.", "请使用作业规定的配方训练。",
     ),
     "submission.not-safetensors": _entry(
-        "{file} is not a safetensors file ({what}).", "{file} 不是 safetensors 文件({what})。"
+        "{file} is not a safetensors file: it has no header that can be read.",
+        "{file} 不是 safetensors 文件:没有可读取的文件头。",
+    ),
+    "submission.tensors-overlap": _entry(
+        "The tensors in {file} overlap or leave holes.", "{file} 中的张量相互重叠或留有空隙。"
+    ),
+    "submission.ends-early": _entry(
+        "{file} ends before its last tensor does.", "{file} 在最后一个张量结束之前就结束了。"
     ),
     "submission.false-size": _entry(
         "{file} claims {claimed} of tensors and has {found}.",

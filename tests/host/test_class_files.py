@@ -129,6 +129,7 @@ def test_prairielearn() -> None:
     assert body["score"] == pytest.approx(11 / 25)
     fields = {"name", "description", "points", "max_points", "message", "output", "images"}
     assert all(set(test) <= fields for test in body["tests"])
+    assert len(body["tests"]) == 2, "it knows no hidden tests"
     refusal = grade_formats.prairielearn(CLASS[1], "en")
     assert refusal is not None
     assert set(refusal) == {"gradable", "format_errors"}

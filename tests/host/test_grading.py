@@ -174,6 +174,15 @@ def test_a_class(made: Callable[..., Class], tmp_path: Path) -> None:
     assert not list((tmp_path / "setup" / "clean").iterdir())
 
 
+def test_two_gpus_have_a_worker_each(made: Callable[..., Class]) -> None:
+    engine = PlayedEngine()
+    later = made(engine)
+    later.gpus = ("0", "1")
+    assert verdicts(grade(later)) == ["graded"] * 6
+    assert {job.gpus for job in engine.jobs if job.name == "grade"} <= {"0", "1"}
+    assert sorted(engine.asked) == sorted(set(engine.asked))
+
+
 def test_no_job_is_given_a_reference(made: Callable[..., Class], tmp_path: Path) -> None:
     seen = []
 
@@ -320,6 +329,7 @@ def test_what_is_handed_in(tmp_path: Path) -> None:
     found = {each.student: each for each in handed.submissions(folder, 100)}
     assert list(found) == ["alice", "bob", "eve"]
     assert found["eve"].refused is not None
+    assert found["eve"].refused.id == "submission.link"
     assert found["alice"].refused is None
     before = found["alice"].sha256
     (folder / "alice" / "sub" / "x").write_text("2")

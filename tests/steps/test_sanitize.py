@@ -155,9 +155,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "negative": (claims(data_offsets=[-48, 0]), "not-safetensors"),
     "a shape of truths": (claims(shape=[True, 6]), "not-safetensors"),
     "a hole": (lambda p: edit_header(
-        p / LLM, lambda h: h[B].update(data_offsets=[64, 96])), "not-safetensors"),
+        p / LLM, lambda h: h[B].update(data_offsets=[64, 96])), "tensors-overlap"),
     "an overlap": (lambda p: edit_header(
-        p / LLM, lambda h: h[B].update(data_offsets=[16, 48])), "not-safetensors"),
+        p / LLM, lambda h: h[B].update(data_offsets=[16, 48])), "tensors-overlap"),
     "bytes behind": (lambda p: (p / LLM).write_bytes((p / LLM).read_bytes() + b"x"), "false-size"),
     "cut off": (lambda p: (p / LLM).write_bytes((p / LLM).read_bytes()[:-8]), "false-size"),
     "a tensor too few": (lambda p: edit_header(p / LLM, lambda h: h.pop(B)), "tensor-missing"),

@@ -46,7 +46,9 @@ def grade(options: Mapping[str, Any], open_pipeline: OpenPipeline, screen: Scree
             {"student": student, "seed": asked.seed(student)}, text=f"{asked.seed(student)}"
         )
         return 0
-    folder = Path(str(options.get("folder") or ".")).expanduser().absolute()
+    if not options.get("folder"):
+        raise AssignmentError("no-class")
+    folder = Path(str(options["folder"])).expanduser().absolute()
     if not folder.exists():
         raise AssignmentError("no-submissions", folder=folder)
     recipe = recipes.load(KIT / "configs" / "recipes" / f"{asked.recipe}.yaml", asked.set)

@@ -34,6 +34,7 @@ TABLE: dict[str, Words] = {
     ),
     "grade.resumed": Words("{count} were graded before", "其中 {count} 份之前已评分"),
     "grade.alike": Words("Alike", "相似"),
+    "grade.details": Words("Answers and points", "回答与得分"),
     "grade.alike-note": Words(
         "Equal tensors are no chance where every student has a seed of their own. The cosine "
         "compares what adapters compute, to a few hundredths; what it means a person must say.",

@@ -42,9 +42,9 @@ def _objections(run: Run, wanted: Wanted, handed: Mapping[str, str]) -> Iterator
     for what in _differences(identity.recipe, wanted.recipe, wanted.free):
         yield SubmissionError("record-differs", what=shown(what))
     if identity.lock != wanted.lock:
-        yield SubmissionError("record-differs", what="the packages' lock")
+        yield SubmissionError("record-differs", what="docker/requirements.lock")
     if identity.seed != wanted.seed or identity.recipe.get("seed") != wanted.seed:
-        yield SubmissionError("record-differs", what=f"seed {identity.seed}, not {wanted.seed}")
+        yield SubmissionError("record-differs", what=f"seed {identity.seed} ≠ {wanted.seed}")
     for name, hashes, known in (
         ("weights", identity.weights, wanted.weights), ("data", identity.data, wanted.data),
     ):  # fmt: skip
@@ -72,7 +72,7 @@ def _differences(found: Any, wanted: Any, free: tuple[str, ...], key: str = "") 
             below = f"{key}.{name}".lstrip(".")
             yield from _differences(found.get(name), wanted.get(name), free, below)
     elif found != wanted:
-        yield f"{key}: {found}, not {wanted}"
+        yield f"{key}: {found} ≠ {wanted}"
 
 
 def _count(value: int | None) -> int | None:

@@ -42,8 +42,9 @@ def rewrite(
     tensor with its type and shape, by name.
 
     ``half``: numbers must be finite in fp16. Raises SubmissionError ``not-safetensors``,
-    ``pickle``, ``false-size``, ``tensor-missing``, ``tensor-unknown``, ``tensor-shape``,
-    ``tensor-dtype``, ``not-finite``, ``not-finite-in-half`` and ``broken-archive``.
+    ``pickle``, ``false-size``, ``tensors-overlap``, ``ends-early``, ``tensor-missing``,
+    ``tensor-unknown``, ``tensor-shape``, ``tensor-dtype``, ``not-finite``, ``not-finite-in-half``
+    and ``broken-archive``.
     """
     whole = hashlib.sha256()
     with file.open() as stream, target.open("wb") as out:
@@ -68,7 +69,7 @@ def _header(file: File, stream: IO[bytes], wanted: Mapping[str, Shape], whole: A
         raise SubmissionError("pickle", file=shown(file.name))
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(MOST_HEADER, file.size - 8):
-        raise _not(file, "its header's length is not that of a header")
+        raise _not(file)
     text = stream.read(length)
     whole.update(start + text)
     try:
@@ -76,7 +77,7 @@ def _header(file: File, stream: IO[bytes], wanted: Mapping[str, Shape], whole: A
         entries.pop("__metadata__", None)
         tensors = [_tensor(file, name, entry) for name, entry in entries.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _not(file, "its header cannot be read") from None
+        raise _not(file) from None
     for name in wanted.keys() - entries.keys():
         raise SubmissionError("tensor-missing", file=shown(file.name), tensor=name)
     for tensor in tensors:
@@ -85,7 +86,7 @@ def _header(file: File, stream: IO[bytes], wanted: Mapping[str, Shape], whole: A
     position = 0
     for tensor in tensors:
         if tensor.begin != position:
-            raise _not(file, "its tensors overlap or leave holes")
+            raise SubmissionError("tensors-overlap", file=shown(file.name))
         position = tensor.end
     if position != file.size - 8 - length:
         found = handed_in.size(file.size - 8 - length)
@@ -98,7 +99,7 @@ def _tensor(file: File, name: str, entry: Any) -> Tensor:
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
     if any(type(number) is not int or number < 0 for number in (begin, end, *shape)):
-        raise _not(file, "its header cannot be read")
+        raise _not(file)
     return Tensor(name, str(entry["dtype"]), shape, begin, end)
 
 
@@ -130,7 +131,7 @@ def _pieces(file: File, stream: IO[bytes], tensor: Tensor) -> Iterator[bytes]:
                 break
             piece += more
         if not piece:
-            raise _not(file, "it ends early")
+            raise SubmissionError("ends-early", file=shown(file.name))
         left -= len(piece)
         yield piece
 
@@ -158,5 +159,5 @@ def _our_header(tensors: list[Tensor]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def _not(file: File, what: str) -> SubmissionError:
-    return SubmissionError("not-safetensors", file=shown(file.name), what=what)
+def _not(file: File) -> SubmissionError:
+    return SubmissionError("not-safetensors", file=shown(file.name))
