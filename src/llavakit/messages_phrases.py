@@ -26,6 +26,8 @@ TABLE: dict[str, Words] = {
     "ended.signal": Words("ended by {signal}", "被 {signal} 终止"),
     "ended.removed": Words("its container was removed by someone else", "容器已被他人删除"),
     "ended.early": Words("it ended early", "提前结束"),
+    "ended.late": Words("it took too long", "用时过长"),
+    "ended.output": Words("it printed more than it may", "输出超过了允许的大小"),
     "above": Words("the lines above", "上面几行"),
     "below": Words("the lines below", "下面几行"),
     # --- how a Python 3.10 was found ---

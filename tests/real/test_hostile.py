@@ -346,6 +346,19 @@ def test_one_that_prints_for_ever_is_no_verdict(
     with pytest.raises(AssignmentError) as caught:
         grade_jobs.check(bench, handed, "1" * 64)
     assert caught.value.id == "assignment.check-failed"
+    assert "printed more" in caught.value.what()
+
+
+def test_files_that_may_not_be_read_are_no_verdict(bench: Bench, kit: Kit) -> None:
+    """Whose mistake that is nobody knows; the teacher is told which file."""
+    folder = submissions.copy(kit.root.parent / "good", kit.root.parent / "closed")
+    (folder / TENSOR_FILE).chmod(0)
+    with pytest.raises(AssignmentError) as caught:
+        grade_jobs.check(bench, Handed("x", folder, "0" * 64), "2" * 64)
+    (folder / TENSOR_FILE).chmod(0o600)
+    assert caught.value.id == "assignment.check-failed"
+    assert TENSOR_FILE in caught.value.what() + caught.value.why
+    assert "Traceback" not in caught.value.why
 
 
 def test_a_report_about_other_bytes_is_not_believed(

@@ -24,6 +24,7 @@ from llavakit.host.grade_form import GRADED, NOT_GRADED, REFUSED, Grade
 from llavakit.host.similar import Pair
 from llavakit.locks import write_atomic
 from llavakit.markdown import clean
+from llavakit.submission import Reason
 
 TEMPLATE = "class.html.jinja"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -66,10 +67,17 @@ def mean(grades: Sequence[Grade]) -> float | None:
 
 
 def why(grade: Grade, lang: str) -> str:
-    """The first reason in full, and how many more there are."""
-    reasons = [each.what(lang) for each in grade.reasons]
+    """The first reason in full, and how many more there are; of a graded one, why its record is
+    worth nothing.
+    """
+    reasons = [each.what(lang) for each in objections(grade)]
     more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
     return f"{reasons[0]}{more}" if reasons else ""
+
+
+def objections(grade: Grade) -> tuple[Reason, ...]:
+    """What there is against a submission, and against its record."""
+    return (*grade.reasons, *(grade.record.reasons if grade.record else ()))
 
 
 def shown_table(title: str, grades: Sequence[Grade], lang: str) -> Table:
@@ -103,7 +111,7 @@ def csv_text(grades: Sequence[Grade], pairs: Sequence[Pair]) -> str:
                      "submission_sha256"])  # fmt: skip
     for grade in grades:
         points: list[object] = [share.points for share in grade.shares] or [""] * len(names)
-        reasons = "; ".join(each.what("en") for each in grade.reasons)
+        reasons = "; ".join(each.what("en") for each in objections(grade))
         row = [
             grade.student, grade.verdict, "" if grade.points is None else grade.points, grade.of,
             *points, reasons, "; ".join(near.get(grade.student, ())), grade.seed,

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field
 from llavakit.host import words
 from llavakit.host.grade_form import GRADED, NOT_GRADED, Grade, Share
 from llavakit.schema import Part
+from llavakit.submission import Reason
 
 LONGEST = 2000
 """Characters of an answer that are shown; PrairieLearn takes 1 MB in all."""
@@ -159,6 +160,6 @@ def summary(grade: Grade, lang: str) -> str:
     lines = []
     if grade.verdict == GRADED:
         lines.append(words.text("grade.mark", lang, points=grade.points, of=grade.of))
-    record = grade.record.reasons if grade.record else ()
+    record: tuple[Reason, ...] = grade.record.reasons if grade.record else ()
     lines += [f"{each.what(lang)} {each.remedy(lang)}" for each in (*grade.reasons, *record)]
     return "\n".join(lines)

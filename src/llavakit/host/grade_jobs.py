@@ -27,6 +27,7 @@ from llavakit.host import network
 from llavakit.host.grade_setup import NEEDED, Setup
 from llavakit.host.handed import Handed
 from llavakit.locks import file_sha256, write_json
+from llavakit.phrases import Phrase, phrase
 from llavakit.submission import CONFIGS, REPORT, REPORT_BYTES, TENSORS, Answered, Reason, Report
 
 MIB = 1 << 20
@@ -78,8 +79,10 @@ def check(bench: Bench, handed: Handed, key: str) -> Report:
         if outcome.over == "seconds":
             return _refused("too-long")
         if outcome.exit_code != 0:
-            how = outcome.detail or f"exit status {outcome.exit_code}"
-            raise AssignmentError("check-failed", how=how, why=last)
+            known = errors.from_wire(last.rpartition("\n")[2])
+            how = known.as_phrase() if known else _how(outcome)
+            why = known.why if known else "" if outcome.over else last
+            raise AssignmentError("check-failed", how=how, why=why)
         report = _report(folder / "runs" / REPORT)
         if not report.reasons:
             _keep(bench, folder / "runs", report, key)
@@ -217,7 +220,7 @@ class Worker:
                 self._tail.append(line)
         finally:
             clock.cancel()
-        how = "it took too long" if self._late else "it ended early"
+        how = phrase("ended.late") if self._late else phrase("ended.early")
         raise AssignmentError("worker-failed", how=how, why="\n".join(self._tail))
 
     def _too_late(self) -> None:
@@ -311,6 +314,13 @@ def _readable(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if path.stat().st_uid == os.getuid():
             path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _how(outcome: Outcome) -> str | Phrase:
+    """How a job ended, in words."""
+    if outcome.over == "output":
+        return phrase("ended.output")
+    return outcome.detail or phrase("ended.status", status=outcome.exit_code)
 
 
 def _refused(name: str) -> Report:

@@ -21,6 +21,7 @@ from llavakit.host.pipeline import Pipeline, disk_errors
 from llavakit.host.plan import Stage
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock, digest, file_sha256, write_json
+from llavakit.phrases import phrase
 from llavakit.submission import Asked, Bounds, Declared, Questions, Shapes, Wanted
 
 NEEDED = frozenset(
@@ -141,7 +142,7 @@ def _shapes(pipeline: Pipeline) -> dict[str, Shapes]:
         log = pipeline.run_dir / "logs" / "declare.log"
         outcome, output = follow(running, log, EventReader(pipeline.run_dir), lambda _: None)
         if not lock.check(key).fresh:
-            how = outcome.detail or f"exit status {outcome.exit_code}"
+            how = outcome.detail or phrase("ended.status", status=outcome.exit_code)
             raise output.error or AssignmentError(
                 "worker-failed", how=how, why="\n".join(output.tail)
             )

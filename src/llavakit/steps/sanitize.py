@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from llavakit.errors import SubmissionError
 from llavakit.locks import digest, file_sha256
-from llavakit.steps import handed_in, handed_record, plain_configs, plain_tensors
+from llavakit.steps import common, handed_in, handed_record, plain_configs, plain_tensors
 from llavakit.steps.handed_in import File
 from llavakit.submission import (
     CONFIGS,
@@ -142,9 +142,12 @@ def main() -> int:
     parser.add_argument("--declared", type=Path, required=True, help="what it may hold, as JSON")
     parser.add_argument("--to", type=Path, required=True, help="the folder of the files to write")
     args = parser.parse_args()
-    declared = Declared.model_validate_json(args.declared.read_bytes())
-    report = check(args.submission, declared, args.to)
-    (args.to / REPORT).write_text(report.model_dump_json(), encoding="utf-8")
+    try:
+        declared = Declared.model_validate_json(args.declared.read_bytes())
+        report = check(args.submission, declared, args.to)
+        (args.to / REPORT).write_text(report.model_dump_json(), encoding="utf-8")
+    except Exception as error:  # no verdict: files that may not be read, a mistake of ours
+        return common.say_last(common.translate(error, "sanitize", args.submission))
     return 0
 
 
