@@ -10,6 +10,7 @@ HELP = {
     "set": "override a value of the recipe: --set train.learning_rate=1e-3 (may be repeated)",
     "engine": "docker, local or auto",
     "gpus": "all, none, 0,1 ... or auto",
+    "ranks": "how many processes train together, a GPU each: a number or all",
     "workspace": "the folder for models, data, runs and cache",
     "plan": "show what would run and why, and the `docker run` lines; run nothing",
     "fresh": "begin a new run, even if one of this recipe is there",
@@ -77,7 +78,7 @@ def data(c, recipe="", set=None, data="", engine="", workspace="", plan=False, y
 
 @face
 def train(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
-          gpus="", workspace="", plan=False, fresh=False, yes=False, json=False,
+          gpus="", ranks="", workspace="", plan=False, fresh=False, yes=False, json=False,
           lang=""):  # fmt: skip
     """Fine-tune, after whatever is missing before it."""
     call("train", c, locals())
@@ -85,7 +86,7 @@ def train(c, recipe="", set=None, weights="", llm="", vision="", projector="", d
 
 @face
 def convert(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
-            engine="", gpus="", workspace="", plan=False, yes=False, json=False,
+            engine="", gpus="", ranks="", workspace="", plan=False, yes=False, json=False,
             lang=""):  # fmt: skip
     """Convert the pretrained and the fine-tuned model to Hugging Face's form."""
     call("convert", c, locals())
@@ -93,15 +94,15 @@ def convert(c, recipe="", set=None, weights="", llm="", vision="", projector="",
 
 @face
 def ask(c, picture="", question="", pretrained=False, recipe="", set=None, weights="", llm="",
-        vision="", projector="", data="", engine="", gpus="", workspace="", plan=False, yes=False,
-        json=False, lang=""):  # fmt: skip
+        vision="", projector="", data="", engine="", gpus="", ranks="", workspace="", plan=False,
+        yes=False, json=False, lang=""):  # fmt: skip
     """Answer one --question about one --picture, or the recipe's own questions."""
     call("ask", c, locals())
 
 
 @face
 def chat(c, picture="", pretrained=False, recipe="", set=None, weights="", llm="", vision="",
-         projector="", data="", engine="", gpus="", workspace="", yes=False,
+         projector="", data="", engine="", gpus="", ranks="", workspace="", yes=False,
          lang=""):  # fmt: skip
     """A conversation about a picture in the terminal."""
     call("chat", c, locals())
@@ -109,22 +110,22 @@ def chat(c, picture="", pretrained=False, recipe="", set=None, weights="", llm="
 
 @face
 def compare(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
-            engine="", gpus="", workspace="", plan=False, fresh=False, yes=False, json=False,
-            lang=""):  # fmt: skip
+            engine="", gpus="", ranks="", workspace="", plan=False, fresh=False, yes=False,
+            json=False, lang=""):  # fmt: skip
     """The same questions before and after fine-tuning, scored."""
     call("compare", c, locals())
 
 
 @face
 def merge(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
-          gpus="", workspace="", plan=False, yes=False, json=False, lang=""):  # fmt: skip
+          gpus="", ranks="", workspace="", plan=False, yes=False, json=False, lang=""):  # fmt: skip
     """Write the trained model as one folder for plain Transformers, and check that it answers."""
     call("merge", c, locals())
 
 
 @face
-def demo(c, set=None, engine="", gpus="", workspace="", plan=False, fresh=False, json=False,
-         lang=""):  # fmt: skip
+def demo(c, set=None, engine="", gpus="", ranks="", workspace="", plan=False, fresh=False,
+         json=False, lang=""):  # fmt: skip
     """The whole tutorial in miniature: recipe `tiny`, every step, then the comparison."""
     call("demo", c, locals())
 
@@ -196,7 +197,7 @@ def lock(c, json=False, lang=""):
 
 @face
 def doctor(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
-           engine="", gpus="", workspace="", fix=False, json=False, lang=""):  # fmt: skip
+           engine="", gpus="", ranks="", workspace="", fix=False, json=False, lang=""):  # fmt: skip
     """Check all that a recipe needs of this host; exit status 1 when something is lacking."""
     call("doctor", c, locals())
 

@@ -45,7 +45,7 @@ KNOWN = {
     "key", "length", "lfs", "local", "logits", "maths", "max", "merge", "models", "ms", "none",
     "nvidia", "of", "pickle", "projector", "pyenv", "python", "root", "rootless", "safetensors",
     "sha256", "smi", "token", "torch", "train", "transformers", "uv", "value", "x", "x86", "y",
-    "zip",
+    "zero2", "zip",
 }  # fmt: skip
 """Names of tasks, programs, options and values: the same in both languages."""
 

@@ -27,7 +27,8 @@ class Event:
 
     Kinds: ``started``, ``finished``, ``note`` (a phrase's id and params, and its English
     text), ``progress`` (done, total, unit),
-    ``iteration`` (n, of, loss, lr, and on a GPU memory_mib), ``machine`` and ``usage`` (as in
+    ``iteration`` (n, of, loss, lr, and on a GPU memory_mib), ``machine``, ``usage`` and
+    ``ranks`` (as in
     :mod:`llavakit.record_form`).
     """
 

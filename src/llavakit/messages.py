@@ -13,6 +13,7 @@ from llavakit import (
     messages_engines,
     messages_grading,
     messages_inputs,
+    messages_ranks,
     messages_record,
     messages_settings,
     messages_sources,
@@ -28,6 +29,7 @@ TABLE: dict[str, Entry] = {
     **messages_inputs.TABLE,
     **messages_record.TABLE,
     **messages_steps.TABLE,
+    **messages_ranks.TABLE,
     **messages_grading.TABLE,
     **messages_submission.TABLE,
 }

@@ -51,6 +51,12 @@ TABLE: dict[str, Words] = {
         "iterations instead",
         "{iterations} 次迭代的 {ratio} 不足以预热学习率,改用 {usable} 次迭代",
     ),
+    "note.ranks": Words(
+        "{ranks} ranks: {batch} samples a step (one rank: {alone}), {iterations} iterations (one "
+        "rank: {before}); the learning rate stays {rate}",
+        "{ranks} 个训练进程:每步 {batch} 个样本(单进程为 {alone}),{iterations} 次迭代(单进程为 "
+        "{before});学习率仍为 {rate}",
+    ),
     "note.float32": Words(
         "no GPU: the language model is loaded in float32 instead of {dtype}",
         "没有 GPU:语言模型以 float32 加载,而非 {dtype}",

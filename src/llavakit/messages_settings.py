@@ -86,6 +86,26 @@ TABLE: dict[str, Entry] = {
         Text("--set {override} is not of the form key=value.", "Write for example --set seed=3."),
         Text("--set {override} 不是 key=value 的形式。", "例如写成 --set seed=3。"),
     ),
+    "recipe.ranks-memory": Entry(
+        Text(
+            "A memory profile, which {recipe} has, trains in one process, not in {ranks} ranks.",
+            "Leave --ranks out, or take one that trains with DeepSpeed: `--recipe tutorial`.",
+        ),
+        Text(
+            "{recipe} 自带显存配置,只能用一个进程训练,不能用 {ranks} 个训练进程。",
+            "请去掉 --ranks,或换用以 DeepSpeed 训练的配方:`--recipe tutorial`。",
+        ),
+    ),
+    "recipe.ranks-zero2": Entry(
+        Text(
+            "{ranks} ranks train with DeepSpeed's ZeRO-2, and {recipe} trains without it.",
+            "Add --set train.deepspeed=zero2, or leave --ranks out.",
+        ),
+        Text(
+            "{ranks} 个训练进程需要用 DeepSpeed 的 ZeRO-2 训练,而 {recipe} 没有使用它。",
+            "请加上 --set train.deepspeed=zero2,或去掉 --ranks。",
+        ),
+    ),
     "workspace.not-writable": Entry(
         Text(
             "The workspace {folder} cannot be written.", "Name another one with --workspace FOLDER."

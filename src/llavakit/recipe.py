@@ -143,11 +143,24 @@ def overridden(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
 
 
 def parse(raw: Mapping[str, Any], *, origin: str) -> Recipe:
-    """Validate a recipe's values; ``origin`` names it in messages."""
+    """Validate a recipe's values; ``origin`` names it in messages.
+
+    Raises RecipeError ``unknown-key``, ``bad-value``, ``ranks-memory`` and ``ranks-zero2``.
+    """
     try:
-        return Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise _explain(error, origin) from None
+    _check_ranks(recipe)
+    return recipe
+
+
+def _check_ranks(recipe: Recipe) -> None:
+    train = recipe.train
+    if train.ranks > 1 and train.memory is not None:
+        raise RecipeError("ranks-memory", recipe=recipe.name, ranks=train.ranks)
+    if train.ranks > 1 and train.deepspeed == "none":
+        raise RecipeError("ranks-zero2", recipe=recipe.name, ranks=train.ranks)
 
 
 def known_keys() -> list[str]:

@@ -106,6 +106,18 @@ class Usage(Form):
     """By torch's allocator: other memory of the process on the GPU is not in it."""
 
 
+class Rank(Form):
+    """One of the processes that trained together, as it told in the end."""
+
+    rank: int
+    host: str
+    cpu: str | None = None
+    gpu: str | None = None
+    gpu_index: int | None = None
+    """Among the GPUs that the stage was given on that host, in ``gpus``' order."""
+    usage: Usage | None = None
+
+
 class Stage(Form):
     """One start of a stage. A killed command leaves ``begun``; whoever goes on adds an entry."""
 
@@ -149,6 +161,8 @@ class Provenance(Form):
     stages: list[Stage] = Field(default_factory=list)
     trained_on: list[Machine] = Field(default_factory=list)
     """One entry, unless the training went on elsewhere."""
+    ranks: list[Rank] = Field(default_factory=list)
+    """Of the last training that several did together; one rank is in ``trained_on``."""
     reproduces: Origin | None = None
 
 

@@ -80,6 +80,9 @@ class Train(Part):
     batch_size: PositiveInt
     accumulation: PositiveInt = 1
     epochs: PositiveInt = 1
+    ranks: PositiveInt = 1
+    """Processes that train together, one to a GPU, each with batches of its own: a step sees
+    ``ranks`` times as many samples, and an epoch has that many fewer iterations."""
     learning_rate: PositiveFloat
     betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.9, 0.999)
     weight_decay: Probability = 0.0

@@ -29,6 +29,7 @@ from llavakit.host import (
     packages,
     pins,
     plan,
+    ranks,
     report,
     reproducing,
     results,
@@ -78,6 +79,7 @@ class Call:
         """
         recipe = recipes.load(self.settings.recipe_path(), self.options.get("set") or ())
         recipe = given.apply(recipe, self.options)
+        recipe = ranks.apply(recipe, self.options, self.settings.gpus)
         if given.lacks_projector(recipe, self.options):
             warning = words.text("projector.drawn", self.screen.lang, recipe=recipe.name)
             self.screen.say("projector", warning)

@@ -68,6 +68,7 @@ def lacks_projector(recipe: Recipe, options: Mapping[str, Any]) -> bool:
 def changes(options: Mapping[str, Any]) -> list[str]:
     """The options that make another experiment of a recipe; its own data elsewhere do not."""
     words = ["--weights random"] if options.get("weights") else []
+    words += ["--ranks"] if options.get("ranks") else []
     return words + [f"--{part}" for part in PARTS if options.get(part)]
 
 

@@ -14,7 +14,7 @@ from llavakit import locks, workspace
 from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
 from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
 from llavakit.events import EventReader
-from llavakit.host import consent, environment, network, preflight, recording, results
+from llavakit.host import consent, environment, network, preflight, ranks, recording, results
 from llavakit.host.console import Screen
 from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
@@ -81,7 +81,7 @@ class Pipeline:
         protected = tuple(Mount(self.workspace.root / folder, folder) for folder in stage.protects)
         gpus = self.gpus() if stage.uses_gpu else "none"
         access = network.access(os.environ) if stage.network else network.without()
-        return Job(
+        job = Job(
             name=stage.label,
             argv=stage.argv,
             workspace=self.workspace.root,
@@ -95,6 +95,7 @@ class Pipeline:
             ),
             labels={**job_labels(self.workspace), "run": self.plan.run_id, "stage": stage.label},
         )
+        return ranks.job(job, stage, self.plan.recipe)
 
     def gpus(self) -> str:
         """``all``, ``none`` or indices; ``auto`` is decided by the host and its engine."""
@@ -175,6 +176,8 @@ class Pipeline:
         job, clock, events = self.job(stage), recording.Clock(), EventReader(self.run_dir)
         access = engine.describe().get("gpus", "none")
         gpus = preflight.announce(self.screen, stage.label, job.gpus, access)
+        if stage.step == "train":
+            ranks.tell(self.screen, self.plan, self.workspace, len(gpus))
         attempt = recording.Attempt(stage, clock, engine, job, gpus)
         with disk_errors(self.run_dir):
             recording.begin(self.plan, self.workspace, attempt)

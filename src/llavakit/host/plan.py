@@ -193,10 +193,12 @@ def make(
 
 
 def _hyperparameters(recipe: Recipe) -> dict[str, Any]:
-    """Without a memory profile they are what they were before there was one."""
+    """Without a memory profile and with one rank they are what they were before there were any."""
     body = recipe.train.model_dump(mode="json")
     if body["memory"] is None:
         del body["memory"]
+    if body["ranks"] == 1:
+        del body["ranks"]
     return body
 
 

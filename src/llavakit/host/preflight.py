@@ -1,6 +1,7 @@
 """What a recipe that needs a GPU needs of its host, looked at before anything starts.
 
-Jobs use the first GPU that they are given, counted as nvidia-smi counts. Free memory is a look at
+Jobs use the first GPU that they are given, counted as nvidia-smi counts; a training of several
+ranks uses as many. Free memory is a look at
 one moment: another program may take it the next. A host without nvidia-smi is believed.
 """
 
@@ -50,9 +51,10 @@ def check(
     ``trains``: its memory is needed. ``busy``: its own training is under way and holds that memory.
     ``asks``: its model will answer. ``merges``: its merged model will, in 16 bits.
 
-    Raises StepError ``needs-gpu``, ``no-such-gpu``, ``no-kernels``, ``old-driver``, ``needs-bf16``,
-    ``small-gpu``, ``other-profile``, ``small-to-ask``, ``busy-gpu``, ``little-memory``; EngineError
-    ``no-gpu-support``, and what asking for the engine raises.
+    Raises StepError ``needs-gpu``, ``no-such-gpu``, ``ranks-gpus``, ``no-kernels``,
+    ``old-driver``, ``needs-bf16``, ``small-gpu``, ``other-profile``, ``small-to-ask``,
+    ``busy-gpu``, ``little-memory``; EngineError ``no-gpu-support``, and what asking for the engine
+    raises.
     """
     if gpus == "none" or (not environment.has_nvidia_gpu() and settings.engine == "local"):
         raise StepError("needs-gpu", recipe=recipe.name)
@@ -74,18 +76,23 @@ def check(
 
 
 def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, needs: tuple[int, int]) -> None:
-    """Refuse a GPU that cannot run ``recipe``; see :func:`check`.
+    """Refuse GPUs that cannot run ``recipe``, one for each of its ranks; see :func:`check`.
 
-    ``needs``: MiB while it trains and while it answers, 0 for what it will not do.
+    ``needs``: MiB while it trains and while it answers, 0 for what it will not do. Only the first
+    one answers.
     """
     chosen = nvidia.chosen(found, gpus)
     if not chosen:
         names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
         raise StepError("no-such-gpu", wanted=gpus, found=names)
-    gpu = chosen[0]
-    problem = unusable(gpu) or no_bf16(recipe, gpu) or lacks_memory(recipe, gpu, found, needs)
-    if problem is not None:
-        raise problem
+    ranks, (train, ask) = recipe.train.ranks if needs[0] else 1, needs
+    if len(chosen) < ranks:
+        raise StepError("ranks-gpus", ranks=ranks, gpus=len(chosen))
+    for place, gpu in enumerate(chosen[:ranks]):
+        each = (train, 0 if place else ask)
+        problem = unusable(gpu) or no_bf16(recipe, gpu) or lacks_memory(recipe, gpu, found, each)
+        if problem is not None:
+            raise problem
 
 
 def lacks_memory(

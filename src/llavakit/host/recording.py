@@ -66,7 +66,7 @@ def keep(
     since = attempt.clock.epoch if attempt.engine else 0.0
     more = told.of_stage(events, stage.step, since)
     if stage.label == "train":
-        kept.provenance(trained_on=told.trained_on(events))
+        kept.provenance(trained_on=told.trained_on(events), ranks=told.ranks(events))
         described = provenance.describe(attempt.engine) or _described(kept, stage.label)
         kept.identify(
             steps=environment.source_sha256(),
@@ -136,7 +136,7 @@ def _identify(kept: record.Record, plan: Plan, found: dict[str, Any]) -> None:
         lock=environment.lock_sha256(),
         weights=_inside(plan, "models", found),
         data=_inside(plan, "data", found),
-        world_size=1,
+        world_size=plan.recipe.train.ranks,
     )
 
 

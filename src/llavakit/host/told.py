@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llavakit.events import Event, EventReader
-from llavakit.record_form import Machine, Usage
+from llavakit.record_form import Machine, Rank, Usage
 
 CLOCK_SLACK = 1.0
 """Seconds: the clock of a job and that of the command are one, but for rounding."""
@@ -50,6 +51,17 @@ def trained_on(events: Iterable[Event]) -> list[dict[str, Any]]:
     return [one for i, one in enumerate(machines) if one and one not in machines[:i]]
 
 
+def ranks(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """The ranks of the last training that several ended together; empty where one trained."""
+    found: list[dict[str, Any]] = []
+    for event in events:
+        if event.step == "train" and event.kind == "ranks":
+            with contextlib.suppress(ValidationError, TypeError):
+                told = [Rank.model_validate(each) for each in event.fields["ranks"]]
+                found = [each.model_dump(mode="json") for each in told]
+    return found
+
+
 def training(events: Sequence[Event], iterations: int) -> dict[str, Any]:
     """Times and peaks of a training of so many iterations; what nobody told is null.
 
@@ -71,6 +83,10 @@ def training(events: Sequence[Event], iterations: int) -> dict[str, Any]:
             seconds[n - 1] = round(took, 4) if took is not None and took >= 0 else None
             memory[n - 1] = event.fields.get("memory_mib")
             before = event
+    told = (
+        rank["usage"] or {} for rank in ranks(events)
+    )  # the process that starts them needs less
+    peaks += [usage.get("host_mib") or 0 for usage in told]
     known = [each for each in seconds if each is not None]
     used = [each for each in memory if each is not None]
     return {

@@ -93,6 +93,18 @@ TABLE: dict[str, Words] = {
     "gpu.not-counted": Words("nvidia-smi does not count it", "nvidia-smi 不统计它"),
     "gpu.given": Words("{gpus}; given by {access}", "{gpus};由 {access} 提供"),
     "gpu.indices": Words("GPUs: {gpus}", "GPU:{gpus}"),
+    "ranks.unused": Words(
+        "{ranks} of {gpus} GPUs is used: --ranks {gpus} trains on all, with {batch} samples a step "
+        "instead of {now}",
+        "{gpus} 块 GPU 中使用 {ranks} 块:--ranks {gpus} 可全部用于训练,但每步样本数由 {now} 变为 "
+        "{batch}",
+    ),
+    "ranks.other": Words(
+        "{run} stopped after iteration {n}; its {ranks} ranks share the optimizer's state, so only "
+        "--ranks {ranks} goes on with it: this one begins anew",
+        "{run} 停在第 {n} 次迭代;优化器状态分布在它的 {ranks} 个训练进程上,只有 --ranks {ranks} "
+        "能继续:本次从头开始",
+    ),
     # --- answers ---
     "answers.title": Words("{run}: answers", "{run}:回答"),
     "answers.compared": Words(

@@ -32,6 +32,11 @@ def has_bf16() -> bool:
     return has_gpu() and bool(torch.cuda.is_bf16_supported())
 
 
+def local_rank() -> int:
+    """Which of this host's GPUs is this process's, as torchrun tells it."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def prepare() -> None:
     """What every process that computes does first, before XTuner or mmengine is imported."""
     os.environ.setdefault(ALLOCATOR, "expandable_segments:True")
@@ -48,7 +53,7 @@ def _wake() -> None:
     import torch
 
     with suppress(RuntimeError):  # whoever computes next says what is wrong
-        torch.zeros(1, device="cuda")
+        torch.zeros(1, device=f"cuda:{local_rank()}")
 
 
 @contextmanager

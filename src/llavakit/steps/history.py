@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,13 @@ class History:
         return self._final
 
 
-def make_hook(history: History, events: EventWriter, total: int) -> Any:
+def make_hook(
+    history: History, events: EventWriter, total: int, number: Callable[[Any], float] = float
+) -> Any:
     """A mmengine hook that records every iteration. Register it before XTuner's own hooks run:
     the scheduler changes the learning rate and the checkpoint is written after the same iteration.
+
+    ``number`` makes one of a loss, a tensor of one element.
     """
     from mmengine.hooks import Hook
 
@@ -81,7 +86,7 @@ def make_hook(history: History, events: EventWriter, total: int) -> Any:
             data_batch: Any = None,
             outputs: Any = None,
         ) -> None:
-            loss = float(outputs["loss"])
+            loss = number(outputs["loss"])
             lr = float(runner.optim_wrapper.get_lr()["lr"][0])
             history.add(batch_idx + 1, loss, lr)
             events.emit("iteration", n=batch_idx + 1, of=total, loss=loss, lr=lr, **_gpu_memory())

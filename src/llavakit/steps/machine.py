@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llavakit.steps.device import local_rank
+
 CPUINFO = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
 
@@ -28,7 +30,7 @@ def describe() -> dict[str, Any]:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "device": "gpu" if gpu else "cpu",
-        "gpu": torch.cuda.get_device_name(0) if gpu else None,
+        "gpu": torch.cuda.get_device_name(local_rank()) if gpu else None,
     }
 
 

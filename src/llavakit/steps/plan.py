@@ -27,6 +27,7 @@ class Machine:
 
     gpu: bool
     world_size: int = 1
+    """Ranks that train together."""
     bf16: bool = False
     """Whether the GPU computes in it; those before Ampere do not."""
 
@@ -43,6 +44,7 @@ class Plan:
     memory: Memory | None = None
     """With a memory profile the kit's own optimizer trains."""
     deterministic: bool = False
+    ranks: int = 1
 
 
 def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
@@ -57,7 +59,7 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
         raise StepError("needs-bf16", recipe=recipe.name)
     samples = len(json.loads((data / CONVERSATIONS).read_text(encoding="utf-8")))
     iterations = train.epochs * math.ceil(samples / (train.batch_size * machine.world_size))
-    notes: list[Phrase] = []
+    notes = _ranks(train, machine.world_size, samples, iterations)
     warmup = _warmup(train.warmup_ratio, iterations, notes)
     values = {
         **_paths(models, data),
@@ -77,7 +79,8 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
     }
     deepspeed = _deepspeed(train, machine)
     values["deepspeed"] = deepspeed is not None
-    return Plan(iterations, deepspeed, values, notes, train.memory, train.deterministic)
+    return Plan(iterations, deepspeed, values, notes, train.memory, train.deterministic,
+                machine.world_size)  # fmt: skip
 
 
 def render(plan: Plan) -> str:
@@ -98,6 +101,19 @@ def render(plan: Plan) -> str:
 
 def _literal(value: object) -> str:
     return pprint.pformat(value, width=10_000)
+
+
+def _ranks(train: Train, ranks: int, samples: int, iterations: int) -> list[Phrase]:
+    """What several ranks change, in one line: nobody may find it out from the results."""
+    if ranks == 1:
+        return []
+    alone = train.batch_size * train.accumulation
+    said = phrase(
+        "note.ranks",
+        ranks=ranks, batch=alone * ranks, alone=alone, rate=f"{train.learning_rate:g}",
+        iterations=iterations, before=train.epochs * math.ceil(samples / train.batch_size),
+    )  # fmt: skip
+    return [said]
 
 
 def _warmup(ratio: float, iterations: int, notes: list[Phrase]) -> int:

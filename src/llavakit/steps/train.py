@@ -7,7 +7,6 @@ checkpoint of the last iteration, as many iterations as planned, every loss fini
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from llavakit.steps import (
     machine,
     outputs,
     plan,
+    ranks,
     room,
     trainer,
     weights,
@@ -45,9 +45,12 @@ def make(job: Job) -> None:
     folder = job.run / "train"
     _begin(folder, job.key)
     weights.read_ahead(job.args.weights)
-    prepare()
-    job.events.emit("machine", **machine.describe())
-    planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine())
+    if (
+        job.recipe.train.ranks == 1
+    ):  # else this process trains nothing, and its ranks say what they are
+        prepare()
+        job.events.emit("machine", **machine.describe())
+    planned = plan.make(job.recipe, job.args.weights, job.args.data, _machine(job))
     for note in planned.notes:
         job.events.say(note)
     write_atomic(folder / CONFIG, plan.render(planned))
@@ -61,7 +64,7 @@ def make(job: Job) -> None:
             _train(folder, planned, history, job)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
-            checkpoints.newest(folder)  # removes a torn one
+            checkpoints.newest(folder, planned.ranks)  # removes a torn one
         raise
     _finish(folder, planned, history, job)
 
@@ -70,14 +73,17 @@ def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
     start = _resume_point(folder, history, job)
     if not job.args.unsaved:
         _check_room(folder, planned, job)
-    if start is None or start.iteration < planned.iterations:
+    done = start is not None and start.iteration >= planned.iterations
+    if not done and planned.ranks > 1:
+        ranks.run(job, start)
+    elif not done:
         draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
         hook = make_hook(history, job.events, planned.iterations)
         job.events.note("note.loading")
         trainer.run(folder, planned, start, hook, draws)
     last = folder / f"iter_{planned.iterations}.pth"
     missing = history.missing(planned.iterations)
-    if not checkpoints.is_whole(last):
+    if not checkpoints.is_whole(last, planned.ranks):
         missing = phrase("lacks.checkpoint", name=last.name)
     if missing:
         log = (job.run / "logs" / "train.log").as_posix()
@@ -106,8 +112,8 @@ def _drop_changed_weights(folder: Path) -> None:
             outputs.remove(path)
 
 
-def _machine() -> Machine:
-    return Machine(has_gpu(), int(os.environ.get("WORLD_SIZE", "1")), has_bf16())
+def _machine(job: Job) -> Machine:
+    return Machine(has_gpu(), job.recipe.train.ranks, has_bf16())
 
 
 def _check_room(folder: Path, planned: Plan, job: Job) -> None:
@@ -120,7 +126,7 @@ def _check_room(folder: Path, planned: Plan, job: Job) -> None:
 
 def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Checkpoint | None:
     begun = bool(history.rows() or checkpoints.found(folder))
-    start = checkpoints.newest(folder)
+    start = checkpoints.newest(folder, job.recipe.train.ranks)
     iteration = start.iteration if start else 0
     history.cut(iteration)
     if len(history.rows()) != iteration:  # the history was lost: its losses cannot be had again
@@ -156,7 +162,8 @@ def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
     )
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What a training is told besides what every step is."""
     parser.add_argument("--weights", type=Path, required=True, help="the folder models/NAME")
     parser.add_argument("--data", type=Path, required=True, help="the folder data/NAME")
     parser.add_argument("--unsaved", action="store_true",
@@ -164,4 +171,4 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run("train", make, _arguments))
+    sys.exit(common.run("train", make, arguments))

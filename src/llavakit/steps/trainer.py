@@ -34,6 +34,8 @@ def run(folder: Path, planned: Plan, start: Checkpoint | None, hook: Any, draws:
     if planned.deepspeed:
         argv += ["--deepspeed", (folder / DEEPSPEED).as_posix()]
         _single_process_group()
+    if planned.ranks > 1:
+        argv += ["--launcher", "pytorch"]
     with argv_of(argv):
         train.main()
 
@@ -59,6 +61,8 @@ def _patch(planned: Plan, hook: Any, draws: Draws) -> None:
             xtuner_patches.register_hook(each)
     if planned.deepspeed and not has_gpu():
         xtuner_patches.run_deepspeed_without_gpu()
+    if planned.ranks > 1:
+        xtuner_patches.look_at_answers_on_one_rank()
 
 
 def _single_process_group() -> None:

@@ -95,14 +95,28 @@ def run_deepspeed_without_gpu() -> None:
     * XTuner's strategy moves the preprocessor to the GPU.
     * DeepSpeed would compile a communication library of its own, with a compiler.
     * gloo cannot gather into one tensor; DeepSpeed takes it from torch that it can.
+    * mmengine gives every rank its GPU before it looks whether there is one.
     """
     import deepspeed
+    import torch
     from deepspeed.comm.torch import TorchBackend
     from mmengine.model.base_model.data_preprocessor import BaseDataPreprocessor
 
     BaseDataPreprocessor.cuda = lambda self, *args, **kwargs: self
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     TorchBackend.has_all_gather_into_tensor = lambda self: False
+    torch.cuda.set_device = lambda device: None
+
+
+def look_at_answers_on_one_rank() -> None:
+    """XTuner writes the answers that it looks at from every rank, to one file.
+
+    On a host without rank 0 that file's folder is not even there, and the rank dies.
+    """
+    from mmengine.dist import master_only
+    from xtuner.engine.hooks import EvaluateChatHook
+
+    EvaluateChatHook._save_eval_output = master_only(EvaluateChatHook._save_eval_output)
 
 
 def never_run_foreign_code() -> None:
