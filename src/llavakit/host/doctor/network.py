@@ -5,7 +5,7 @@ Any answer counts, a refusal too: what a source has to give, `invoke models --ch
 
 from __future__ import annotations
 
-import os
+import http.client
 import socket
 import ssl
 import threading
@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from llavakit import redact
 from llavakit.artefact import HuggingFace, ModelScope, Source
 from llavakit.engines import venv
 from llavakit.host import environment
 from llavakit.host.doctor.findings import Check, Finding, Host
-from llavakit.host.network import CA_VARIABLES
+from llavakit.host.network import CA_VARIABLES, PROXIES
 
 SECONDS = 2.5
 MODELSCOPE = "https://www.modelscope.cn"
@@ -82,31 +83,58 @@ def address(source: Source, environ: Mapping[str, str]) -> str:
     return source.address
 
 
-def reach(place: str, environ: Mapping[str, str] = os.environ, seconds: float = SECONDS) -> str:
-    """Why nothing answers at ``place``; empty when something does. Proxies are used."""
+def reach(place: str, environ: Mapping[str, str], seconds: float = SECONDS) -> str:
+    """Why nothing answers at ``place``; empty when something does, in HTTP or not.
+
+    Proxies and certificates are those of ``environ``. A login in the address is not sent: that it
+    is asked for is an answer. No secret is in what is returned.
+    """
     bundle = next((environ[name] for name in CA_VARIABLES if environ.get(name)), None)
     try:
+        request = urllib.request.Request(_without_login(place), method="HEAD")  # noqa: S310 - http or https
         context = ssl.create_default_context(cafile=bundle)
-        handlers = (urllib.request.HTTPSHandler(context=context), _NoRedirect())
-        opener = urllib.request.build_opener(*handlers)
-        request = urllib.request.Request(place, method="HEAD")  # noqa: S310 - http or https
+        opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context),
+            urllib.request.ProxyHandler(_proxies(request.host, environ)),
+            _NoRedirect(),
+        )
         with opener.open(request, timeout=seconds):
             return ""
     except urllib.error.HTTPError as answer:
         answer.close()
         return ""
     except urllib.error.URLError as error:
-        return _kind(error.reason)
-    except (OSError, ValueError) as error:
-        return _kind(error)
+        return _kind(error.reason, place, environ)
+    except (OSError, ValueError, http.client.InvalidURL) as error:
+        return _kind(error, place, environ)
+    except http.client.HTTPException:  # no words of HTTP, and somebody said them
+        return ""
 
 
-def _kind(reason: object) -> str:
+def _without_login(place: str) -> str:
+    """Raises ValueError where ``place`` is no address."""
+    parts = urlsplit(place)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _proxies(host: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """By scheme; empty for a host that NO_PROXY names."""
+    found = {
+        name.lower().removesuffix("_proxy"): value
+        for name in (*PROXIES, *map(str.lower, PROXIES))
+        if (value := environ.get(name))
+    }
+    bypassed = urllib.request.proxy_bypass_environment(host, found)  # type: ignore[attr-defined]
+    return {} if bypassed else found
+
+
+def _kind(reason: object, place: str, environ: Mapping[str, str]) -> str:
     """The end of a key of :data:`WHY`'s in the table of words, or the system's own words."""
     for kind, key in WHY:
         if isinstance(reason, kind):
             return key
-    return str(reason) or type(reason).__name__
+    hidden = [place, *redact.secrets({"": place, **environ})]
+    return redact.scrub(str(reason), hidden) or type(reason).__name__
 
 
 def _ask(host: Host, places: Iterable[str]) -> Finding:
@@ -114,9 +142,10 @@ def _ask(host: Host, places: Iterable[str]) -> Finding:
     asked = list(dict.fromkeys(places))
     found: dict[str, str] = {}
     threads = [
-        threading.Thread(target=_keep, args=(found, place, partial(reach, place)), daemon=True)
+        threading.Thread(target=_keep, daemon=True,
+                         args=(found, place, partial(reach, place, host.environ)))
         for place in asked
-    ]
+    ]  # fmt: skip
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -139,12 +168,18 @@ def _said(host: Host, reason: str) -> str:
 
 
 def _keep(found: dict[str, str], place: str, ask: Callable[[], str]) -> None:
-    found[place] = ask()
+    try:
+        found[place] = ask()
+    except Exception as error:  # unforeseen: a traceback would show the address and its login
+        found[place] = type(error).__name__
 
 
 def _host(place: str) -> str:
     """Without the login that a mirror's address may hold."""
-    return urlsplit(place).hostname or "?"
+    try:
+        return urlsplit(place).hostname or "?"
+    except ValueError:
+        return "?"
 
 
 CHECKS = (
