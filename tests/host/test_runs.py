@@ -44,6 +44,16 @@ def test_the_newest_run_is_meant_and_fresh_begins_one_only_after_a_finished_one(
     assert runs.pick(Workspace(tmp_path), "tiny-1", KEY, fresh=fresh) == picked
 
 
+def test_a_folder_of_another_user_s_is_not_asked_for_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def private(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", private)
+    assert runs.pick(Workspace(tmp_path), "tiny-1", KEY, fresh=True) == "tiny-1"
+
+
 def test_a_bench_is_listed_as_what_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "bench-20261124-211030"
     folder.mkdir(parents=True)

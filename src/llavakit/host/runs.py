@@ -28,11 +28,14 @@ def pick(
     A fresh run that was interrupted is gone on with, if ``goes_on`` does not refuse its folder.
     ``key`` is the key of the recipe's training.
     """
-    numbers = [number for number in map(_number(name), place.runs.glob(f"{name}*")) if number]
-    newest = max(numbers, default=1)
-    current = name if newest == 1 else f"{name}-{newest}"
-    finished = StepLock(place.runs / current / "train" / "lock.json").check(key).fresh
-    other = finished or ((place.runs / current).exists() and not goes_on(place.runs / current))
+    try:
+        found = list(place.runs.glob(f"{name}*"))
+        newest = max(filter(None, map(_number(name), found)), default=1)
+        current = name if newest == 1 else f"{name}-{newest}"
+        finished = StepLock(place.runs / current / "train" / "lock.json").check(key).fresh
+        other = finished or ((place.runs / current).exists() and not goes_on(place.runs / current))
+    except PermissionError:  # doctor says so, and whoever writes there is refused
+        return name
     return f"{name}-{newest + 1}" if fresh and other else current
 
 

@@ -22,6 +22,11 @@ TABLE: dict[str, Words] = {
     "doctor.verdict.demo": Words("what runs here: {demo}", "本机可以运行:{demo}"),
     "doctor.fix.container": Words("removing the container {name}", "正在删除容器 {name}"),
     "doctor.fix.files": Words("removing {path}", "正在删除 {path}"),
+    "doctor.fix.refused": Words("cannot be removed: {path} ({why})", "无法删除:{path}({why})"),
+    "doctor.fix.at-work": Words(
+        "at work in the workspace, so what it may use is left alone: {owner}",
+        "工作区正在使用中,可能用到的内容不会删除:{owner}",
+    ),
     # --- the checks themselves ---
     "doctor.check-broke": Words("the check itself failed: {why}", "检查本身出错:{why}"),
     "doctor.check-broke.remedy": Words(

@@ -566,6 +566,22 @@ def test_another_workspace_s_containers_are_its_own(machine: Machine) -> None:
     assert machine.look("leftovers.containers").status == "pass"
 
 
+def test_a_workspace_that_may_not_be_looked_at_is_not_gone(machine: Machine) -> None:
+    theirs = leftover(machine, workspace="another")
+    machine.left = [replace(theirs, workspace="/private/w", seconds=9000)]
+    stat = Path.stat
+
+    def look(path: Path, **options: bool) -> os.stat_result:
+        if path.parts[:2] == ("/", "private"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    machine.patch.setattr(Path, "stat", look)
+    assert machine.look("leftovers.containers").status == "pass"
+    machine.left.append(replace(theirs, name="gone", workspace="/gone/w", seconds=9000))
+    assert "(1): gone" in machine.look("leftovers.containers").found
+
+
 def test_mirrors_are_asked_in_place_of_the_hubs(machine: Machine) -> None:
     machine.environ |= {"MODELSCOPE_DOMAIN": "ms.example", "HF_ENDPOINT": "https://hf.example"}
     assert machine.look("network.vision").found == "answers: ms.example, hf.example"

@@ -17,6 +17,7 @@ from llavakit.engines.base import Job
 from llavakit.errors import EngineError
 from llavakit.host import environment
 from llavakit.host.doctor import inside, probe
+from llavakit.host.doctor.findings import is_held
 from llavakit.host.pipeline import SHM_BYTES
 
 WORKS = {
@@ -34,6 +35,7 @@ class Probed:
 
         def play(job: Job) -> Play:
             self.jobs.append(job)
+            self.held = is_held(job.workspace)
             return Play(lines=("a warning of torch's", json.dumps(found)), **more)
 
         engine = ScriptedEngine(play)
@@ -55,6 +57,7 @@ def test_it_says_what_worked_and_has_a_job_s_limits(
     assert job.limits.shm_bytes == SHM_BYTES
     assert job.limits.memory_bytes
     assert job.workspace.parent == machine.root, "where the engine sees folders of this host"
+    assert probed.held, "so that no other doctor removes it"
     assert not job.workspace.exists(), "and it is gone afterwards"
 
 

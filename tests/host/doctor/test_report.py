@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -21,7 +22,7 @@ from llavakit.engines import docker_facts
 from llavakit.engines.processes import JOBS_FOLDER, Note
 from llavakit.errors import EngineError
 from llavakit.host import doctor, environment, nvidia, words
-from llavakit.host.doctor import checks, form, leftovers, probe, report
+from llavakit.host.doctor import checks, form, leftovers, place, probe, report
 from llavakit.host.doctor.findings import Check, Finding, Host, is_held
 from llavakit.host.doctor.form import Report
 from llavakit.host.settings import KIT
@@ -161,12 +162,15 @@ def test_one_broken_check_does_not_hide_the_others(machine: Machine) -> None:
     def refuses(_: Host) -> Finding:
         raise EngineError("request-failed", why="boom")
 
-    table = [Check("host", broken), Check("image.present", refuses), *checks.CHECKS[:1]]
-    rows = checks.run(machine.host(), table[:2])
+    table = [Check("host", broken), Check("image.present", refuses), Check("disk", refusing),
+             Check("clock", refusing, needed=False)]  # fmt: skip
+    rows = checks.run(machine.host(), table)
     assert rows[0].finding.status == "warn"
     assert "ZeroDivisionError: by zero" in rows[0].finding.found
     assert rows[1].finding.status == "fail"
     assert "boom" in rows[1].finding.found
+    assert [row.finding.status for row in rows[2:]] == ["fail", "warn"]
+    assert rows[2].finding.found.startswith("The system does not let the kit use /private")
 
 
 def shown(machine: Machine, width: int, rows: list[checks.Row]) -> list[str]:
@@ -277,18 +281,25 @@ def test_nothing_is_removed_unasked_or_while_a_command_is_at_work(
     machine.left = [leftover(machine)]
     machine.patch.setattr(docker_facts, "remove", lambda *_: pytest.fail("removed"))
     assert body(machine, capsys)["fixed"] == []
+    (machine.root / ".lock-owner").write_text("invoke train (process 7)")
     with FileLock(machine.root / ".lock"):
+        host = machine.host()
+        assert leftovers.fix(host) == []
+        assert "is left alone: invoke train (process 7)" in capsys.readouterr().err
         assert body(machine, capsys, fix=True)["fixed"] == []
     assert all(path.exists() for path in ours)
 
 
-def test_a_command_that_began_meanwhile_is_left_alone(machine: Machine) -> None:
+def test_a_command_that_began_meanwhile_is_left_alone(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours = littered(machine)
     (machine.root / ".lock").touch()
     host = machine.host()
     assert host.at_rest()
     with FileLock(machine.root / ".lock"):
         assert leftovers.fix(host) == []
+        assert "is left alone: ?" in capsys.readouterr().err
     assert all(path.exists() for path in ours)
 
     def while_removing(*_: object, **__: object) -> str:
@@ -305,6 +316,58 @@ def test_what_a_doctor_makes_at_this_moment_stays(
 ) -> None:
     (machine.root / ".llavakit-doctor-y").mkdir()
     assert body(machine, capsys, fix=True)["fixed"] == []
+
+
+def test_what_a_doctor_has_not_done_with_stays_however_old(machine: Machine) -> None:
+    with place.scratch(machine.root) as tried:
+        os.utime(tried, (1, 1))
+        assert leftovers.fix(machine.host()) == []
+        assert tried.exists()
+    assert not tried.exists()
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *others = sorted(littered(machine))
+    remove = shutil.rmtree
+
+    def stubborn(path: Path) -> None:
+        if path == first:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        remove(path)
+
+    machine.patch.setattr(shutil, "rmtree", stubborn)
+    assert leftovers.fix(machine.host()) == list(map(str, others))
+    said = f"cannot be removed: {first} (Operation not permitted)"
+    assert said in capsys.readouterr().err
+
+
+def test_a_workspace_that_may_not_be_looked_into_is_left_alone(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, private = machine.host(), machine.root
+    stat = Path.stat
+
+    def look(path: Path, **options: Any) -> os.stat_result:
+        if path.is_relative_to(private):
+            raise denied(path)
+        return stat(path, **options)
+
+    machine.patch.setattr(Path, "stat", look)
+    machine.patch.setattr(os.path, "exists", lambda path: not Path(path).is_relative_to(private))
+    assert host.nearest == private.parent
+    machine.patch.setattr(Host, "at_work", refusing)
+    assert leftovers.fix(host) == []
+    assert "The system does not let the kit use /private" in capsys.readouterr().err
+
+
+def denied(path: object) -> PermissionError:
+    return PermissionError(13, "Permission denied", str(path))
+
+
+def refusing(_: Host) -> Any:
+    raise denied("/private")
 
 
 def test_nothing_is_left_behind_by_looking(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from llavakit.errors import KitError
 from llavakit.host.doctor import engine, gpu, leftovers, memory, network, pinned, place
 from llavakit.host.doctor.findings import Check, Finding, Host, Status
+from llavakit.host.pipeline import system_error
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ def _keep(found: dict[str, Row], host: Host, check: Check) -> None:
         finding = check.look(host)
     except KitError as error:
         finding = host.refused("fail" if check.needed else "warn", error)
+    except OSError as error:
+        refused = system_error(error, host.workspace.root)
+        finding = host.refused("fail" if check.needed else "warn", refused)
     except Exception as error:  # one check's mistake must not hide what the others found
         why = f"{type(error).__name__}: {error}"
         finding = host.lacks("warn", "check-broke", check=check.id, why=why)

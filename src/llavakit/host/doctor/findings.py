@@ -108,7 +108,7 @@ class Host:
     def nearest(self) -> Path:
         """The workspace, or the folder that is there and will hold it."""
         root = self.workspace.root
-        return next(path for path in (root, *root.parents) if path.exists())
+        return next(path for path in (root, *root.parents) if is_there(path))
 
     @property
     def needs_gpu(self) -> bool:
@@ -167,8 +167,13 @@ class Host:
 
     def at_rest(self) -> bool:
         """Whether no command and no job is at work in the workspace."""
+        return not self.at_work()
+
+    def at_work(self) -> str:
+        """The command, run or job that is at work in the workspace; empty where none is."""
         drivers = self.workspace.runs.glob(f"*/{DRIVER_LOCK}")
-        return self.holder() is None and not any(map(is_held, drivers)) and not self.jobs()
+        driven = (path.parent.name for path in drivers if is_held(path))
+        return self.holder() or next(driven, "") or next(iter(self.jobs()), "")
 
     def say(self, key: str, /, **params: object) -> str:
         return words.text(f"doctor.{key}", self.lang, **params)
@@ -201,10 +206,7 @@ class Host:
 
     def _holder(self) -> str | None:
         """Who holds the workspace's lock; None where nobody does."""
-        if not is_held(self.workspace.root / ".lock"):
-            return None
-        note = self.workspace.root / ".lock-owner"
-        return note.read_text("utf-8") if note.is_file() else "?"
+        return holder(self.workspace)
 
     def _jobs(self) -> list[str]:
         """The workspace's jobs that are running, whoever started them."""
@@ -213,6 +215,21 @@ class Host:
         if isinstance(found, EngineFacts):
             engines.append(environment.present(self.settings, found.client))
         return [job.id for engine in engines for job in engine.find(labels)]
+
+
+def is_there(path: Path) -> bool:
+    """Whether it can be seen: what lies in a folder of another user's may not be."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises PermissionError
+
+
+def holder(place: Workspace) -> str | None:
+    """Who holds a workspace's lock at this moment; None where nobody does."""
+    if not is_held(place.root / ".lock"):
+        return None
+    try:
+        return (place.root / ".lock-owner").read_text("utf-8") or "?"
+    except OSError:
+        return "?"
 
 
 def is_held(path: Path) -> bool:

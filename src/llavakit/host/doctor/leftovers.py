@@ -18,9 +18,9 @@ from llavakit.engines.docker_facts import EngineFacts, Leftover
 from llavakit.engines.processes import JOBS_FOLDER, Note
 from llavakit.errors import EngineError
 from llavakit.host import amounts, cleaning
-from llavakit.host.doctor.findings import Check, Finding, Host
+from llavakit.host.doctor.findings import Check, Finding, Host, holder, is_held
 from llavakit.host.doctor.place import PREFIX
-from llavakit.host.pipeline import job_labels
+from llavakit.host.pipeline import job_labels, system_error
 from llavakit.workspace import Workspace
 
 RECENT_SECONDS = 30.0
@@ -70,8 +70,19 @@ def abandoned(host: Host, facts: EngineFacts) -> list[Leftover]:
         each
         for each in docker_facts.leftovers(facts.client)
         if (host.at_rest() and each.labels.get("workspace") == own)
-        or (each.seconds > GONE_SECONDS and not Path(each.workspace or "/").exists())
+        or (each.seconds > GONE_SECONDS and _is_gone(each.workspace or "/"))
     ]
+
+
+def _is_gone(folder: str) -> bool:
+    """Of a folder that may not be looked at nobody can tell: another user's stay."""
+    try:
+        Path(folder).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def half_made(host: Host) -> list[Path]:
@@ -79,7 +90,8 @@ def half_made(host: Host) -> list[Path]:
     if not host.at_rest():
         return []
     root, place = host.nearest, host.workspace
-    ours = [*root.glob(f"{PREFIX}*"), *cleaning.half_made(place), *_abandoned_jobs(place)]
+    tried = (path for path in root.glob(f"{PREFIX}*") if not is_held(path))
+    ours = [*tried, *cleaning.half_made(place), *_abandoned_jobs(place)]
     for top in TORN_IN:
         ours += place.root.glob(f"{top}/{TORN}")
     return sorted(path for path in ours if _is_old(path))
@@ -94,8 +106,17 @@ def _abandoned_jobs(place: Workspace) -> list[Path]:
 
 def fix(host: Host) -> list[str]:
     """Remove both, naming each before; returns what was removed. No command begins meanwhile."""
-    with _alone(host) as alone:
-        return _fix(host) if alone else []
+    screen = host.pipeline.screen
+    try:
+        if owner := host.at_work():
+            screen.say("fix", host.say("fix.at-work", owner=owner))
+        with _alone(host) as alone:
+            if alone:
+                return _fix(host)
+        screen.say("fix", host.say("fix.at-work", owner=holder(host.workspace) or "?"))
+    except OSError as error:  # a workspace that may not be looked into: the report says more
+        screen.say("fix", system_error(error, host.workspace.root).what(host.lang))
+    return []
 
 
 def _fix(host: Host) -> list[str]:
@@ -109,8 +130,12 @@ def _fix(host: Host) -> list[str]:
         done += [f"container {name}" for name in names]
     for path in half_made(host):
         host.pipeline.screen.say("fix", host.say("fix.files", path=path))
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        done.append(str(path))
+        try:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError as error:  # the others are still to be removed
+            host.pipeline.screen.say("fix", host.say("fix.refused", path=path, why=error.strerror))
+        else:
+            done.append(str(path))
     return done
 
 

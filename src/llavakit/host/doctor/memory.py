@@ -10,7 +10,7 @@ from pathlib import Path
 from llavakit import recipe as recipes
 from llavakit.errors import StepError
 from llavakit.host import consent, environment, memory, preflight
-from llavakit.host.doctor.findings import GIB, Check, Finding, Host
+from llavakit.host.doctor.findings import GIB, Check, Finding, Host, is_there
 from llavakit.host.pipeline import MEMORY_SHARE
 
 SHM = Path("/dev/shm")  # noqa: S108 - looked at, not written
@@ -74,7 +74,7 @@ def for_environment(host: Host) -> Finding:
     if _environment_gib(host) == 0:
         return host.passed("disk.environment-there")
     place = _environment_place(host)
-    if not place.exists():
+    if not is_there(place):
         return host.skipped("disk.elsewhere", folder=place)
     free, need = shutil.disk_usage(place).free / GIB, _environment_gib(host)
     if free < need:
@@ -146,13 +146,13 @@ def _environment_place(host: Host) -> Path:
     if facts is not None:
         return facts.folder
     folder = environment.local_folder(host.settings)
-    return next(path for path in folder.parents if path.exists())
+    return next(path for path in folder.parents if is_there(path))
 
 
 def _taken(host: Host) -> float:
     """GiB that the environment takes of the workspace's own disk, before anything else does."""
     place = _environment_place(host)
-    shared = place.exists() and place.stat().st_dev == host.nearest.stat().st_dev
+    shared = is_there(place) and place.stat().st_dev == host.nearest.stat().st_dev
     return _environment_gib(host) if shared else 0.0
 
 

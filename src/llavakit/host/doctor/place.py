@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from llavakit.host.doctor.findings import Check, Finding, Host
+from llavakit.host.doctor.findings import Check, Finding, Host, is_there
 from llavakit.host.settings import KIT
 from llavakit.locks import write_atomic
 
@@ -29,7 +31,7 @@ LOCK_DATE = 1714521600
 def writable(host: Host) -> Finding:
     """Whether this user may write where the workspace is, or will be."""
     try:
-        with _scratch(host.nearest):
+        with scratch(host.nearest):
             return host.passed("workspace.writable", folder=host.workspace.root)
     except OSError as error:
         folder = host.workspace.root
@@ -41,7 +43,7 @@ def owned(host: Host) -> Finding:
     root = host.workspace.root
     tops = [root / name for name in ("models", "data", "runs", "cache")]
     folders = [root, *tops, *host.workspace.runs.glob("*"), host.workspace.root / ".lock"]
-    foreign = [path for path in folders if path.exists() and not os.access(path, os.W_OK)]
+    foreign = [path for path in folders if is_there(path) and not os.access(path, os.W_OK)]
     if foreign:
         first = foreign[0]
         return host.lacks("fail", "workspace.foreign", path=first, count=len(foreign), folder=root)
@@ -52,7 +54,7 @@ def filesystem(host: Host) -> Finding:
     """Whether files can be renamed over others, locked, and linked there."""
     kind = file_system(host.nearest)
     try:
-        with _scratch(host.nearest) as folder:
+        with scratch(host.nearest) as folder:
             problem = _trouble(folder)
     except OSError:
         return host.skipped("workspace.not-tried")
@@ -78,7 +80,7 @@ def clock(host: Host) -> Finding:
     if now < max(LOCK_DATE, kit):
         return host.lacks("fail", "clock.behind", now=_date(now), kit=_date(max(LOCK_DATE, kit)))
     try:
-        with _scratch(host.nearest) as folder:
+        with scratch(host.nearest) as folder:
             (folder / "now").touch()
             ahead = (folder / "now").stat().st_mtime - time.time()
     except OSError:
@@ -144,9 +146,19 @@ def _trouble(folder: Path) -> str:
 
 
 @contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
+def scratch(parent: Path | None) -> Iterator[Path]:
+    """A folder for a moment; it is held as long, so that another doctor's --fix leaves it.
+
+    Raises OSError where none can be made.
+    """
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as folder:
-        yield Path(folder)
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # not on every file system: another check says so
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(folder)
+        finally:
+            os.close(handle)
 
 
 def _written(host: Host) -> list[Path]:

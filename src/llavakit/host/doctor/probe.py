@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,7 +21,7 @@ from llavakit.engines.gpus import GpuAccess
 from llavakit.errors import KitError
 from llavakit.host import environment
 from llavakit.host.doctor.findings import Finding, Host, Status
-from llavakit.host.doctor.place import PREFIX
+from llavakit.host.doctor.place import scratch
 from llavakit.host.plan import Stage
 
 ID = "gpu.probe"
@@ -116,11 +115,11 @@ def _run(engine: Engine, job: Job) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _folder(host: Host) -> Any:
+def _folder(host: Host) -> Iterator[Path]:
     """Beside the workspace, where the engine sees folders of this host if it sees any."""
-    try:
-        made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=host.nearest)
-    except OSError:
-        made = tempfile.TemporaryDirectory(prefix=PREFIX)
-    with made as folder:
-        yield Path(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch(host.nearest))
+        except OSError:
+            folder = stack.enter_context(scratch(None))
+        yield folder
