@@ -46,6 +46,11 @@ HELP = {
     "out": "where the class's files go; the workspace's grades/ otherwise",
     "environment": "what is installed against the lock, and the image's labels",
     "to": "the folder to write to; without it the run's own",
+    "submit.to": "slurm, kubernetes or skypilot",
+    "task": "how far: train, convert, compare or merge",
+    "runtime": "on Slurm: local, pyxis or apptainer; local where --engine is not docker",
+    "submit.image": "the image that nodes pull: REGISTRY/NAME:TAG; on Slurm also a file",
+    "submit.out": "the folder for the files; empty: submit/ in the run's",
     "markdown": "the Markdown on standard output, for a pull request",
     "fix": "remove what killed runs left: ended containers, half-made files",
     "quick": "leave out what needs the environment or an engine",
@@ -144,6 +149,14 @@ def grade(c, folder=None, assignment="tiny", student="", out="", weights="", llm
           lang=""):  # fmt: skip
     """Grade a class's submissions (folders or zips) in containers that nothing gets out of."""
     call("grade", c, locals())
+
+
+@face
+def submit(c, to="", task="train", recipe="", set=None, weights="", llm="", vision="",
+           projector="", data="", engine="", runtime="", image="", gpus="", ranks="", workspace="",
+           out="", fresh=False, json=False, lang=""):  # fmt: skip
+    """Write the plan as files for Slurm, Kubernetes or SkyPilot, and say how to hand them in."""
+    call("submit", c, locals())
 
 
 @face

@@ -15,6 +15,7 @@ from llavakit import (
     messages_inputs,
     messages_ranks,
     messages_record,
+    messages_schedulers,
     messages_settings,
     messages_sources,
     messages_steps,
@@ -30,6 +31,7 @@ TABLE: dict[str, Entry] = {
     **messages_record.TABLE,
     **messages_steps.TABLE,
     **messages_ranks.TABLE,
+    **messages_schedulers.TABLE,
     **messages_grading.TABLE,
     **messages_submission.TABLE,
 }

@@ -125,7 +125,12 @@ def fingerprint(run: Run) -> str:
 
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return at(time.time())
+
+
+def at(epoch: float) -> str:
+    """The same of a time in seconds since 1970."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

@@ -190,9 +190,10 @@ class ContainerSpec:
 
     def run_line(self) -> str:
         """The same as a line for a shell, that makes what the engine makes before it starts."""
-        return " && ".join([*self._preparations(), _join(self._run_words())])
+        return " && ".join([*self.preparations(), _join(self.run_words())])
 
-    def _preparations(self) -> list[str]:
+    def preparations(self) -> list[str]:
+        """Shell lines that make the mountpoints, and the workspace the job's."""
         workspace = self.job.workspace.absolute()
         places = {workspace / mount.target: mount.source.is_file() for mount in self.job.mounts}
         folders = [str(place.parent if is_file else place) for place, is_file in places.items()]
@@ -203,7 +204,8 @@ class ContainerSpec:
             lines.append(_chown_line(workspace, self.user))
         return lines
 
-    def _run_words(self) -> list[str]:
+    def run_words(self) -> list[str]:
+        """``docker run`` and its arguments, each a word."""
         job, limits = self.job, self.job.limits
         program, *first = self.entrypoint
         words = ["docker", "run", "--rm", "--init", "--entrypoint", program]

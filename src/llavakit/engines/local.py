@@ -25,6 +25,7 @@ from llavakit.redact import is_secret
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME = Path("cache/home")
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
+GPUS = "CUDA_VISIBLE_DEVICES"
 GPU_ACCESS = "cuda-visible-devices"
 """How a job gets its GPUs: it sees the host's, less those that this variable hides."""
 
@@ -33,12 +34,22 @@ class LocalEngine:
     """``python`` is the environment's interpreter, ``pythonpath`` the folder of the kit's code.
 
     ``workspace`` is where :meth:`find` looks for jobs, besides those this engine has seen.
+    ``from_shell`` are variables that :meth:`command` leaves to the shell that runs it, which may be
+    on another host than this.
     """
 
     name = "local"
     guarantees = frozenset({Guarantee.OUTLIVES_CLIENT})
 
-    def __init__(self, python: Path, pythonpath: Path, *, workspace: Path | None = None) -> None:
+    def __init__(
+        self,
+        python: Path,
+        pythonpath: Path,
+        *,
+        workspace: Path | None = None,
+        from_shell: tuple[str, ...] = (),
+    ) -> None:
+        self.from_shell = from_shell
         self.python = python
         self.pythonpath = pythonpath
         self._workspaces = {workspace.absolute()} if workspace else set()
@@ -96,7 +107,11 @@ class LocalEngine:
 
     def command(self, job: Job) -> str:
         words = ["env", "-i"]
+        passed = [key for key in self.from_shell if job.gpus == "all" or key != GPUS]
+        words += [f'${{{key}+"{key}=${key}"}}' for key in passed]
         for key, value in self._environment(job).items():
+            if key in passed:
+                continue
             secret = is_secret(key, value)
             words.append(f'{key}="${key}"' if secret else shlex.quote(f"{key}={value}"))
         words += [shlex.quote(word) for word in (str(self.python), *job.argv)]
@@ -131,9 +146,9 @@ class LocalEngine:
         if job.gpus != "none":
             env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's, by which people name them
         if job.gpus != "all":
-            env["CUDA_VISIBLE_DEVICES"] = "" if job.gpus == "none" else job.gpus
-        elif "CUDA_VISIBLE_DEVICES" in os.environ:  # a cluster's scheduler has chosen already
-            env["CUDA_VISIBLE_DEVICES"] = os.environ["CUDA_VISIBLE_DEVICES"]
+            env[GPUS] = "" if job.gpus == "none" else job.gpus
+        elif GPUS in os.environ:  # a cluster's scheduler has chosen already
+            env[GPUS] = os.environ[GPUS]
         return env | dict(job.env)
 
     def _note_files(self) -> list[Path]:

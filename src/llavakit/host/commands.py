@@ -36,6 +36,7 @@ from llavakit.host import (
     runs,
     settings,
     show_plan,
+    submit,
     testing,
     verifying,
     words,
@@ -262,6 +263,13 @@ def _grade(call: Call) -> int:
     return grade_command.grade(call.options, open_pipeline, call.screen)
 
 
+def _submit(call: Call) -> int:
+    def open_pipeline(settings: Settings) -> Pipeline:
+        return replace(call, settings=settings).pipeline()
+
+    return submit.submit(open_pipeline, call.settings, TARGETS, call.options, call.screen)
+
+
 COMMANDS: dict[str, Callable[[Call], int]] = {
     **{name: partial(_step, name) for name in ("data", "train", "convert", "compare", "merge")},
     "models": _models,
@@ -288,6 +296,7 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
         call.screen,
     ),
     "diff": _diff,
+    "submit": _submit,
     "build": lambda call: building.build(call.settings, call.options, call.screen),
     "lock": lambda call: building.lock(call.screen),
     "doctor": lambda call: doctor.report(

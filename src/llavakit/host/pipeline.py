@@ -14,7 +14,16 @@ from llavakit import locks, workspace
 from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
 from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
 from llavakit.events import EventReader
-from llavakit.host import consent, environment, network, preflight, ranks, recording, results
+from llavakit.host import (
+    adopting,
+    consent,
+    environment,
+    network,
+    preflight,
+    ranks,
+    recording,
+    results,
+)
 from llavakit.host.console import Screen
 from llavakit.host.follow import Output, follow, follow_stranger
 from llavakit.host.plan import Plan, Stage, Todo, todo
@@ -62,6 +71,7 @@ class Pipeline:
             if to_run:
                 self._check_host(to_run)
             self._write_recipe()
+            self._adopt([item.stage for item in todos if item.action == "up to date"])
             for item in todos:
                 if item.action == "run":
                     self._bring(item)
@@ -127,6 +137,13 @@ class Pipeline:
             if results.read_json(path) != resolved:
                 self.run_dir.mkdir(parents=True, exist_ok=True)
                 locks.write_json(path, resolved)
+
+    def _adopt(self, stages: list[Stage]) -> None:
+        """What a cluster's job made of this run is in no record yet."""
+        with disk_errors(self.run_dir):
+            adopted = adopting.adopt(self.plan, self.workspace, stages)
+        if adopted:
+            self.screen.tell("run", "run.adopted", stages=", ".join(adopted))
 
     def _bring(self, item: Todo) -> None:
         while True:
