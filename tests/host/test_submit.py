@@ -17,7 +17,14 @@ from host.test_plan import pretend_made
 
 from llavakit import recipe as recipes
 from llavakit.errors import ConfigurationError
-from llavakit.host import batch, environment, settings, submit_checks, submit_kubernetes
+from llavakit.host import (
+    batch,
+    environment,
+    settings,
+    submit_checks,
+    submit_kubernetes,
+    submit_skypilot,
+)
 from llavakit.host.plan import todo
 from llavakit.host.settings import KIT
 from llavakit.recipe import Recipe
@@ -436,6 +443,18 @@ def test_a_task_brings_this_host_s_folders_and_files(tmp_path: Path) -> None:
     for place in task["file_mounts"]:
         assert f"source={place},target=" in task["run"]
     assert "touch /opt/llavakit/inputs/projector-" in task["setup"]
+
+
+def test_what_this_host_has_at_the_machine_s_paths_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, folder in (("WORKSPACE", tmp_path / "there"), ("INPUTS", tmp_path / "inputs")):
+        folder.mkdir()
+        monkeypatch.setattr(submit_skypilot, name, folder)
+    (tmp_path / "inputs" / "0").symlink_to(KIT)
+    (tmp_path / "there" / "models").symlink_to(KIT)
+    run = task_of(tmp_path, tiny())["run"]
+    assert f"source={tmp_path}/inputs/0,target=" in run and f"source={KIT}," not in run
 
 
 def test_a_mirror_on_this_host_is_no_mirror_elsewhere(

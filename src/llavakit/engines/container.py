@@ -94,6 +94,9 @@ class ContainerSpec:
     may_lock_memory: bool = True
     """Where an engine may not raise this limit, a container that asks for it cannot start."""
 
+    elsewhere: bool = False
+    """The engine is on another machine: what this one has at the paths of the job says nothing."""
+
     @property
     def environment(self) -> dict[str, str]:
         by_runtime = self.job.gpus != "none" and self.gpu_access is GpuAccess.RUNTIME
@@ -143,15 +146,18 @@ class ContainerSpec:
         """
         workspace = self.job.workspace.absolute()
         taken = {mount.target for mount in self.job.mounts}
-        links = [name for name in linked(workspace) if name not in taken]
+        links = [] if self.elsewhere else [name for name in linked(workspace) if name not in taken]
         return [
             (str(workspace), WORKSPACE, self.job.read_only),
             *((str((workspace / name).resolve()), f"{WORKSPACE}/{name}", False) for name in links),
             *(
-                (str(mount.source.resolve()), f"{WORKSPACE}/{mount.target}", mount.read_only)
+                (str(self._real(mount.source)), f"{WORKSPACE}/{mount.target}", mount.read_only)
                 for mount in self.job.mounts
             ),
         ]
+
+    def _real(self, source: Path) -> Path:
+        return source if self.elsewhere else source.resolve()
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the SDK's ``containers.create``, without the name."""

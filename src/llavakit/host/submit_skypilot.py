@@ -41,7 +41,7 @@ def render(made: Batch) -> Rendered:
     stages = []
     for work in made.works:
         job = _moved(batch.away(work.job), sources)
-        spec = ContainerSpec(job, made.image, USER, GpuAccess.RUNTIME)
+        spec = ContainerSpec(job, made.image, USER, GpuAccess.RUNTIME, elsewhere=True)
         stages.append({"label": work.stage.label, "line": shlex.join(spec.run_words())})
     secrets = batch.secrets_of(made.works)
     text = submit_files.fill(
