@@ -13,6 +13,9 @@ HELP = {
     "ranks": "how many processes train together, a GPU each: a number or all",
     "workspace": "the folder for models, data, runs and cache",
     "plan": "show what would run and why, and the `docker run` lines; run nothing",
+    "detach": "leave it to a process of its own; the terminal may be closed",
+    "follow": "go on until the run ends",
+    "now": "do not wait for a clean end",
     "fresh": "begin a new run, even if one of this recipe is there",
     "json": "results as JSON on standard output",
     "lang": "messages in en or zh",
@@ -68,8 +71,8 @@ def call(name, c, options):
 
 @face
 def models(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
-           engine="", workspace="", plan=False, check=False, verify=False, yes=False, json=False,
-           lang=""):  # fmt: skip
+           engine="", workspace="", plan=False, detach=False, check=False, verify=False, yes=False,
+           json=False, lang=""):  # fmt: skip
     """Get or draw the recipe's weights."""
     call("models", c, locals())
 
@@ -83,16 +86,16 @@ def data(c, recipe="", set=None, data="", engine="", workspace="", plan=False, y
 
 @face
 def train(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
-          gpus="", ranks="", workspace="", plan=False, fresh=False, yes=False, json=False,
-          lang=""):  # fmt: skip
+          gpus="", ranks="", workspace="", plan=False, detach=False, fresh=False, yes=False,
+          json=False, lang=""):  # fmt: skip
     """Fine-tune, after whatever is missing before it."""
     call("train", c, locals())
 
 
 @face
 def convert(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
-            engine="", gpus="", ranks="", workspace="", plan=False, yes=False, json=False,
-            lang=""):  # fmt: skip
+            engine="", gpus="", ranks="", workspace="", plan=False, detach=False, yes=False,
+            json=False, lang=""):  # fmt: skip
     """Convert the pretrained and the fine-tuned model to Hugging Face's form."""
     call("convert", c, locals())
 
@@ -115,22 +118,23 @@ def chat(c, picture="", pretrained=False, recipe="", set=None, weights="", llm="
 
 @face
 def compare(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="",
-            engine="", gpus="", ranks="", workspace="", plan=False, fresh=False, yes=False,
-            json=False, lang=""):  # fmt: skip
+            engine="", gpus="", ranks="", workspace="", plan=False, detach=False, fresh=False,
+            yes=False, json=False, lang=""):  # fmt: skip
     """The same questions before and after fine-tuning, scored."""
     call("compare", c, locals())
 
 
 @face
 def merge(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
-          gpus="", ranks="", workspace="", plan=False, yes=False, json=False, lang=""):  # fmt: skip
+          gpus="", ranks="", workspace="", plan=False, detach=False, yes=False, json=False,
+          lang=""):  # fmt: skip
     """Write the trained model as one folder for plain Transformers, and check that it answers."""
     call("merge", c, locals())
 
 
 @face
-def demo(c, set=None, engine="", gpus="", ranks="", workspace="", plan=False, fresh=False,
-         json=False, lang=""):  # fmt: skip
+def demo(c, set=None, engine="", gpus="", ranks="", workspace="", plan=False, detach=False,
+         fresh=False, json=False, lang=""):  # fmt: skip
     """The whole tutorial in miniature: recipe `tiny`, every step, then the comparison."""
     call("demo", c, locals())
 
@@ -219,6 +223,24 @@ def doctor(c, recipe="", set=None, weights="", llm="", vision="", projector="", 
 def runs(c, workspace="", json=False, lang=""):
     """List the runs of the workspace."""
     call("runs", c, locals())
+
+
+@face
+def attach(c, run=None, workspace="", json=False, lang=""):
+    """Show a run that goes on (the newest) until it ends; Ctrl-C leaves it alone."""
+    call("attach", c, locals())
+
+
+@face
+def logs(c, run=None, follow=False, workspace="", json=False, lang=""):
+    """What the steps of a run (the newest) printed."""
+    call("logs", c, locals())
+
+
+@face
+def stop(c, run=None, now=False, workspace="", json=False, lang=""):
+    """End a run that goes on; the same command goes on from its last checkpoint."""
+    call("stop", c, locals())
 
 
 @face

@@ -76,7 +76,7 @@ def test_the_package_itself_imports_nothing() -> None:
 
 def test_the_face_is_thin() -> None:
     lines = (KIT / "tasks.py").read_text().splitlines()
-    assert len(lines) <= 240
+    assert len(lines) <= 260
     top = [node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ImportFrom)]
     thin = ["functools", "llavakit.host.face"]
     assert [node.module for node in top] == thin, "heavier imports belong inside `call`"

@@ -16,7 +16,7 @@ INVOKE = Path(sys.executable).with_name("invoke")
 TASKS = {
     "build", "lock", "doctor", "models", "data", "train", "convert", "ask", "chat", "compare",
     "demo", "merge", "bench", "runs", "clean", "test", "verify", "reproduce", "expect", "diff",
-    "report", "export", "grade", "submit",
+    "report", "export", "grade", "submit", "attach", "logs", "stop",
 }  # fmt: skip
 
 

@@ -178,7 +178,9 @@ _BY_PREFIX: dict[str, type[KitError]] = {
 }
 
 
-_BY_ID: dict[str, type[KitError]] = {"step.interrupted": Interrupted}
+_BY_ID: dict[str, type[KitError]] = dict.fromkeys(
+    ("step.interrupted", "step.left-running", "step.detached", "step.declined"), Interrupted
+)
 """Messages with a class of their own below that of their prefix."""
 
 

@@ -108,4 +108,14 @@ TABLE: dict[str, Entry] = {
         Text("not reproduced: {what}.", "`invoke diff {run} {other}` shows all that differs."),
         Text("未能复现:{what}。", "用 `invoke diff {run} {other}` 查看全部差异。"),
     ),
+    "record.other-recipe": Entry(
+        Text(
+            "The recipe has changed since {run} began: its runs are called {present} now.",
+            "Run the command of that run again; it begins {present}.",
+        ),
+        Text(
+            "自 {run} 开始以来配方已改变:现在的运行名为 {present}。",
+            "请再次运行当初的命令,将开始 {present}。",
+        ),
+    ),
 }

@@ -254,9 +254,48 @@ TABLE: dict[str, Entry] = {
     "step.left-running": Entry(
         Text(
             "Stopped following; the step {step} goes on in the other process.",
-            "Run the same command again to follow it.",
+            "Run the same command again to follow it; `invoke stop` ends it.",
         ),
-        Text("已停止跟踪;步骤 {step} 仍在另一个进程中运行。", "再次运行同一命令即可继续跟踪。"),
+        Text(
+            "已停止跟踪;步骤 {step} 仍在另一个进程中运行。",
+            "再次运行同一命令即可继续跟踪;用 `invoke stop` 停止它。",
+        ),
+    ),
+    "step.detached": Entry(
+        Text(
+            "Stopped following; {run} goes on.",
+            "`invoke attach {run}` follows it again; `invoke stop {run}` ends it.",
+        ),
+        Text(
+            "已停止跟踪;{run} 仍在运行。",
+            "用 `invoke attach {run}` 继续跟踪,用 `invoke stop {run}` 停止它。",
+        ),
+    ),
+    "step.not-detached": Entry(
+        Text(
+            "The process that was to go on by itself ended at once.",
+            "Read its last lines above, or {log}; without --detach it says the same here.",
+        ),
+        Text("后台进程启动后立即结束了。", "请查看上面的最后几行或 {log};也可去掉 --detach 重试。"),
+    ),
+    "step.no-driver": Entry(
+        Text(
+            "The job of {run} goes on, but nobody knows which command started it.",
+            "Run that command again: it follows the job and does the rest.",
+        ),
+        Text(
+            "{run} 的任务仍在运行,但不知道是哪条命令启动的。", "请再次运行当初的命令,即可接着完成。"
+        ),
+    ),
+    "step.not-stopped": Entry(
+        Text(
+            "{run} was not stopped; it is driven by {who}.",
+            "Stop it on that host as that user; `invoke stop --now {run}` does not wait.",
+        ),
+        Text(
+            "未能停止 {run};正在运行它的是 {who}。",
+            "请在该主机上以该用户停止它;`invoke stop --now {run}` 不等待正常结束。",
+        ),
     ),
     "step.declined": Entry(
         Text("Nothing was started.", "Try `invoke demo`, which costs nothing; --yes does not ask."),

@@ -6,6 +6,7 @@ the old one's place, so that an interruption leaves the record of what was done 
 
 from __future__ import annotations
 
+import calendar
 import json
 import time
 from pathlib import Path
@@ -59,6 +60,10 @@ class Record:
             stages.pop()
         stages.append(facts)
 
+    def begun(self, label: str, key: str) -> dict[str, Any] | None:
+        """See :func:`begun`; to be changed."""
+        return begun(self.body, label, key)
+
     def result(self, **facts: Any) -> None:
         """Set the results (JSON values); what is not named is not there any more."""
         self.body["results"] = facts
@@ -104,6 +109,13 @@ def read(run_dir: Path) -> dict[str, Any] | None:
         return None
 
 
+def begun(body: dict[str, Any], label: str, key: str) -> dict[str, Any] | None:
+    """The last entry of a stage, if nobody has said yet how it ended."""
+    of_stage = [each for each in body["provenance"]["stages"] if each["label"] == label]
+    last = of_stage[-1] if of_stage else {"outcome": ""}
+    return last if last["outcome"] == "begun" and last["key"] == key else None
+
+
 def upgrade(body: dict[str, Any]) -> dict[str, Any]:
     """A record of version 1 in the form of version 2. All that it says is kept."""
     provenance = {**body["provenance"]}
@@ -131,6 +143,11 @@ def now() -> str:
 def at(epoch: float) -> str:
     """The same of a time in seconds since 1970."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
+def epoch(text: str) -> float:
+    """A time of :func:`now` in seconds since the epoch."""
+    return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

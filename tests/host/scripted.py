@@ -56,6 +56,11 @@ class ScriptedEngine:
     guarantees: frozenset[Guarantee] = frozenset()
     jobs: list[Job] = field(default_factory=list)
     started: list[ScriptedRunning] = field(default_factory=list)
+    left: dict[str, ScriptedRunning] = field(default_factory=dict)
+    """By stage: jobs that run though the command is gone that started them."""
+    over: dict[str, ScriptedRunning] = field(default_factory=dict)
+    """The same, of jobs that have ended."""
+    swept: int = 0
 
     def describe(self) -> dict[str, str]:
         return {"version": "0"}
@@ -66,9 +71,15 @@ class ScriptedEngine:
         return self.started[-1]
 
     def find(self, labels: Mapping[str, str]) -> list[Running]:
-        return []
+        found = self.left.get(labels.get("stage", ""))
+        return [found] if found and not found.waited else []
+
+    def ended(self, labels: Mapping[str, str]) -> list[Running]:
+        found = self.over.get(labels.get("stage", ""))
+        return [found] if found and not found.waited and not self.swept else []
 
     def sweep(self, labels: Mapping[str, str]) -> list[str]:
+        self.swept += 1
         return []
 
     def can_use_gpus(self) -> bool:

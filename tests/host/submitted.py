@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from llavakit.host import plan, settings, submit
-from llavakit.host.commands import TARGETS
 from llavakit.host.console import Screen
+from llavakit.host.making import TARGETS
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT, Settings
 from llavakit.recipe import Recipe

@@ -12,8 +12,8 @@ from host.scripted import Play, ScriptedEngine
 from host.test_pipeline import DEFAULTS
 
 from llavakit.engines.base import Job
-from llavakit.host import commands, plan, settings
-from llavakit.host.commands import Call
+from llavakit.host import making, plan, settings
+from llavakit.host.call import Call
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT
@@ -44,14 +44,14 @@ def call(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Call:
 def test_models_end_with_how_many_hashes_nobody_knew_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands._models(call(tmp_path, monkeypatch)) == 0
+    assert making.models(call(tmp_path, monkeypatch)) == 0
     err = capsys.readouterr().err
     [last] = [line for line in err.splitlines() if line.startswith("first use")]
     assert err.endswith(f"{last}\n")
     folder = call(tmp_path, monkeypatch).pipeline().plan.downloads["fetch-vision"].folder
     assert last.endswith(f" files locked: 1, in {folder}/lock.json")
     assert "sha256" not in err, "the step has told it"
-    assert commands._models(call(tmp_path, monkeypatch)) == 0
+    assert making.models(call(tmp_path, monkeypatch)) == 0
     err = capsys.readouterr().err
     assert "up to date" in err
     assert "first use" not in err
@@ -66,18 +66,18 @@ def test_what_another_command_fetched_meanwhile_is_for_that_one_to_tell(
 
     def after_the_first(targets: Any) -> Any:
         monkeypatch.setattr(pipeline, "bring_up_to_date", wait)
-        commands._models(first)
+        making.models(first)
         capsys.readouterr()
         return wait(targets)
 
     monkeypatch.setattr(pipeline, "bring_up_to_date", after_the_first)
-    commands._models(second)
+    making.models(second)
     assert "first use" not in capsys.readouterr().err
 
 
 def test_a_program_gets_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = call(tmp_path, monkeypatch, json=True)
-    commands._models(made)
+    making.models(made)
     assert list(made.screen._document["first_use"]) == ["vision"]
     assert made.screen._document["stages"]["fetch-llm"] == "run"
 

@@ -18,7 +18,7 @@ from llavakit import record
 from llavakit.errors import WorkspaceError
 from llavakit.events import Event
 from llavakit.host import recording, told
-from llavakit.host.pipeline import disk_errors
+from llavakit.host.disk import disk_errors
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock
 from llavakit.record_form import Run

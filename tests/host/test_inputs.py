@@ -14,7 +14,7 @@ from host.recipes import given, remote
 from llavakit import recipe as recipes
 from llavakit.errors import WeightsError
 from llavakit.host import chat, plan, recording, results
-from llavakit.host.commands import ALL
+from llavakit.host.making import ALL
 from llavakit.host.plan import Plan, Stage, todo
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock

@@ -16,8 +16,8 @@ from records import body, first_version
 from llavakit import record
 from llavakit.errors import RecordError
 from llavakit.host import environment, finding, pins, settings
-from llavakit.host.commands import ALL
 from llavakit.host.console import Screen
+from llavakit.host.making import ALL
 from llavakit.workspace import Workspace
 
 

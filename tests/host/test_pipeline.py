@@ -15,8 +15,8 @@ from llavakit import record, workspace
 from llavakit.engines.base import Job, Outcome
 from llavakit.errors import DataError, Interrupted, KitError, StepError, WorkspaceError
 from llavakit.host import plan, settings
-from llavakit.host.commands import ALL
 from llavakit.host.console import Screen
+from llavakit.host.making import ALL
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock

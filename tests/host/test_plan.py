@@ -11,7 +11,7 @@ import pytest
 from llavakit import recipe as recipes
 from llavakit.errors import DataError
 from llavakit.host import plan
-from llavakit.host.commands import ALL
+from llavakit.host.making import ALL
 from llavakit.host.plan import Plan, todo
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock

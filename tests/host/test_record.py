@@ -24,7 +24,7 @@ from llavakit import locks, record
 from llavakit.engines.base import Job, Outcome
 from llavakit.errors import EngineError, KitError, SourceError, StepError
 from llavakit.events import EventWriter
-from llavakit.host.commands import ALL
+from llavakit.host.making import ALL
 from llavakit.host.settings import KIT
 from llavakit.record_form import Run, schema
 

@@ -21,8 +21,8 @@ from llavakit.engines.base import Job, Outcome
 from llavakit.errors import KitError, RecordError
 from llavakit.events import EventWriter
 from llavakit.host import environment, given, plan, references, reproducing, runs, settings
-from llavakit.host.commands import ALL
 from llavakit.host.console import Screen
+from llavakit.host.making import ALL
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock

@@ -40,6 +40,8 @@ def test_every_word_is_used() -> None:
 COMPOSED = {
     "action": ("host/plan.py",),
     "answers": ("host/results.py",),
+    "detach": ("host/detaching.py",),
+    "runs": ("host/runs.py", "host/driver.py"),
     "bench": ("host/bench*.py", "training.py", "record_form.py"),
     "expect": ("host/expecting.py",),
     "grade": ("host/grade_*.*", "host/class*.*", "host/similar.py"),

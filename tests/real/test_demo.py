@@ -61,7 +61,7 @@ def test_a_second_run_does_nothing_and_says_so_at_once(finished: tuple[Kit, str]
 def test_runs_lists_it(finished: tuple[Kit, str]) -> None:
     kit, engine = finished
     (run,) = kit.result("runs")
-    assert (run["state"], run["iterations"], run["engines"]) == ("compared", 80, [engine])
+    assert (run["state"], run["iterations"], run["engines"]) == ("finished", 80, [engine])
 
 
 def test_one_question_about_one_picture(finished: tuple[Kit, str]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from real.command_line import KIT, Kit, docker_is_missing
 
 from llavakit.engines.container import LABEL, label
-from llavakit.host.pipeline import job_labels
+from llavakit.host.jobs import labels as job_labels
 from llavakit.workspace import Workspace
 
 NOWHERE = "unix:///nowhere/docker.sock"

@@ -152,6 +152,14 @@ class Engine(Protocol):
         """The running jobs whose labels include ``labels``, whoever started them."""
         ...
 
+    def ended(self, labels: Mapping[str, str]) -> list[Running]:
+        """The jobs with ``labels`` that ended after their client was killed: their output and how
+        they ended are still to be had, and :meth:`Running.wait` removes them.
+
+        Not while another command may be starting a job with ``labels``, or waiting for one.
+        """
+        ...
+
     def sweep(self, labels: Mapping[str, str]) -> list[str]:
         """Remove what jobs left whose client was killed before they ended; returns their ids.
 

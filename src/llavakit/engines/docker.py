@@ -152,10 +152,11 @@ class DockerEngine:
         return DockerJob(container, job.interactive, self._address, job.limits)
 
     def find(self, labels: Mapping[str, str]) -> list[Running]:
-        return [
-            DockerJob(container, container.attrs["Config"]["OpenStdin"], self._address)
-            for container in self._containers(labels)
-        ]
+        return [self._job(container) for container in self._containers(labels)]
+
+    def ended(self, labels: Mapping[str, str]) -> list[Running]:
+        found = self._containers(labels, all=True, status=["exited", "dead"])
+        return [self._job(container) for container in found]
 
     def can_use_gpus(self) -> bool:
         return self._gpu_access is not GpuAccess.NONE
@@ -185,6 +186,9 @@ class DockerEngine:
 
     def command(self, job: Job) -> str:
         return self._spec(job).run_line()
+
+    def _job(self, container: Container) -> DockerJob:
+        return DockerJob(container, container.attrs["Config"]["OpenStdin"], self._address)
 
     def _containers(
         self, labels: Mapping[str, str], *, all: bool = False, **filters: list[str]

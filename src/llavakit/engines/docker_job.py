@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 60.0
 LOG_SECONDS = 10.0
 """A silent stream is checked against the container's state this often."""
 POLL_SECONDS = 0.05
+AWAY_SECONDS = 0.5
+"""Between two questions to an engine that does not answer."""
 LOST = (requests.ConnectionError, requests.ReadTimeout)
 """What a request's time-out, and an engine that went away, look like: either of them."""
 
@@ -124,31 +126,44 @@ class DockerJob:
     def _read(self, chunks: queue.SimpleQueue[bytes | None]) -> None:
         # A stream that follows may end early, without a word, and it often lacks a last line that
         # has no newline (seen with 20.10): read again from where it stopped, until all is there.
+        # An engine that restarts cuts it too, and may be away for a while.
         received, ended = 0, False
+        deadline = time.monotonic() + PATIENCE_SECONDS
         try:
             while not ended:
-                ended = not self._is_running()
-                received = self._read_from(received, not ended, chunks)
+                try:
+                    ended = not self._is_running()
+                    for new in self._read_from(received, not ended):
+                        received += len(new)
+                        self._keep(new, received, chunks)
+                    deadline = time.monotonic() + PATIENCE_SECONDS
+                except NotFound:
+                    break
+                except (APIError, requests.RequestException, OSError):
+                    ended = False
+                    if time.monotonic() > deadline:
+                        break  # what went wrong is for wait() to say
+                    time.sleep(AWAY_SECONDS)
                 time.sleep(POLL_SECONDS)
-        except (APIError, requests.RequestException, OSError):
-            pass  # what went wrong is for wait() to say
         finally:
             chunks.put(None)
 
-    def _read_from(
-        self, position: int, follow: bool, chunks: queue.SimpleQueue[bytes | None]
-    ) -> int:
+    def _read_from(self, position: int, follow: bool) -> Iterator[bytes]:
+        """What the stream has after its first ``position`` bytes."""
         skip = position
         for chunk in self._container.logs(stream=True, follow=follow):
             new = chunk[skip:]
             skip -= min(skip, len(chunk))
-            position += len(new)
-            if new and self._over != "output":
-                chunks.put(new)
-            most = self._limits.output_bytes
-            if most is not None and position > most and not self._over:
-                self._end("output")  # what it printed until it ended is not kept
-        return position
+            if new:
+                yield new
+
+    def _keep(self, new: bytes, received: int, chunks: queue.SimpleQueue[bytes | None]) -> None:
+        """What a job prints past its limit, until it has ended because of it, is not kept."""
+        if self._over != "output":
+            chunks.put(new)
+        most = self._limits.output_bytes
+        if most is not None and received > most and not self._over:
+            self._end("output")
 
     def _end(self, over: Literal["seconds", "output"]) -> None:
         """End the job for good, because of this limit."""

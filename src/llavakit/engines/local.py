@@ -13,7 +13,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from llavakit.engines import mounts
@@ -86,20 +86,16 @@ class LocalEngine:
 
     def find(self, labels: Mapping[str, str]) -> list[Running]:
         """The living jobs of the known workspaces with ``labels``."""
-        found: list[Running] = []
-        for note_file in self._note_files():
-            note = Note.read(note_file)
-            if note and note.alive and labels.items() <= note.labels.items():
-                with contextlib.suppress(FileNotFoundError):  # it ended this moment
-                    found.append(LocalJob(note_file.parent, note, None))
-        return found
+        return self._jobs([(file, note) for file, note in self._notes(labels) if note.alive])
+
+    def ended(self, labels: Mapping[str, str]) -> list[Running]:
+        return self._jobs([(file, note) for file, note in self._notes(labels) if note.abandoned])
 
     def sweep(self, labels: Mapping[str, str]) -> list[str]:
         """Remove the files of jobs that ended after their client was killed; returns their ids."""
         swept = []
-        for note_file in self._note_files():
-            note = Note.read(note_file)
-            if note and note.abandoned and labels.items() <= note.labels.items():
+        for note_file, note in self._notes(labels):
+            if note.abandoned:
                 note_file.with_suffix(".log").unlink(missing_ok=True)
                 note_file.unlink(missing_ok=True)
                 swept.append(note.id)
@@ -151,8 +147,19 @@ class LocalEngine:
             env[GPUS] = os.environ[GPUS]
         return env | dict(job.env)
 
-    def _note_files(self) -> list[Path]:
-        return [file for root in self._workspaces for file in (root / JOBS_FOLDER).glob("*.json")]
+    def _notes(self, labels: Mapping[str, str]) -> Iterator[tuple[Path, Note]]:
+        for root in self._workspaces:
+            for file in (root / JOBS_FOLDER).glob("*.json"):
+                note = Note.read(file)
+                if note is not None and labels.items() <= note.labels.items():
+                    yield file, note
+
+    def _jobs(self, notes: Iterable[tuple[Path, Note]]) -> list[Running]:
+        found: list[Running] = []
+        for file, note in notes:
+            with contextlib.suppress(FileNotFoundError):  # somebody waited for it this moment
+                found.append(LocalJob(file.parent, note, None))
+        return found
 
 
 def _preparations(job: Job) -> list[str]:

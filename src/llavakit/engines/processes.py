@@ -25,7 +25,10 @@ JOBS_FOLDER = Path("cache/jobs")
 
 
 def started(pid: int) -> str:
-    """When process ``pid`` began, in a form to compare; empty when there is none (or a zombie)."""
+    """When process ``pid`` began, in a form to compare; empty when there is none (or a zombie).
+
+    The boot is part of it: after one, numbers of processes and times since the boot come again.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -33,7 +36,13 @@ def started(pid: int) -> str:
     except ProcessLookupError:
         return ""
     fields = stat[stat.rindex(")") + 2 :].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    return "" if fields[0] in "ZX" else f"{fields[19]}@{_boot()}"
+
+
+def _boot() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
 
 
 def _started_by_ps(pid: int) -> str:

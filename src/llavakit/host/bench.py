@@ -17,8 +17,9 @@ from llavakit.events import EventReader
 from llavakit.host import bench_entries, bench_report, consent, preflight, profiles, results
 from llavakit.host.bench_entries import INPUTS, Entry
 from llavakit.host.console import Screen
+from llavakit.host.disk import disk_errors
 from llavakit.host.follow import follow
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.pipeline import Pipeline
 
 TOGETHER_SECONDS = 2.0
 

@@ -17,7 +17,8 @@ from llavakit.engines.base import Running
 from llavakit.errors import ConfigurationError, StepError
 from llavakit.host import preflight, words
 from llavakit.host.console import Screen
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.disk import disk_errors
+from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import Stage, weights_mounts
 from llavakit.phrases import phrase
 

@@ -11,9 +11,10 @@ from llavakit.errors import Interrupted, KitError, SourceError, StepError
 from llavakit.events import EventReader
 from llavakit.host import amounts, results, words
 from llavakit.host.console import Screen
+from llavakit.host.disk import disk_errors
 from llavakit.host.follow import follow
 from llavakit.host.inputs import Input
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import Stage
 from llavakit.phrases import phrase
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from llavakit.engines.docker import DockerEngine, connect
 from llavakit.errors import ConfigurationError, EngineError, WorkspaceError
-from llavakit.host import words
+from llavakit.host import jobs, words
 from llavakit.host.console import Screen, table
-from llavakit.host.pipeline import job_labels, waiting
+from llavakit.host.pipeline import waiting
 from llavakit.host.settings import Settings
 from llavakit.workspace import Workspace, is_busy
 
@@ -34,7 +34,7 @@ def clean(settings: Settings, options: Mapping[str, Any], screen: Screen) -> int
 def _clean(place: Workspace, settings: Settings, options: Mapping[str, Any], screen: Screen) -> int:
     docker = _docker(settings)
     folders = _folders(place, settings, options)
-    containers = docker.leftovers(job_labels(place)) if docker else []
+    containers = docker.leftovers(jobs.labels(place)) if docker else []
     image = settings.image_tag if options.get("image") and docker and docker.has_image() else ""
     rows = [(str(path), _size(path)) for path in folders]
     names = [name for name, _ in rows] + [f"container {name}" for name in containers]
@@ -52,7 +52,7 @@ def _clean(place: Workspace, settings: Settings, options: Mapping[str, Any], scr
     for path in folders:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if docker and containers:
-        docker.sweep(job_labels(place))
+        docker.sweep(jobs.labels(place))
     if docker and image:
         docker.remove_image()
     screen.result({"deleted": names}, table=table(say("clean.deleted"), columns, rows))

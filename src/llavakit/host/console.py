@@ -33,11 +33,14 @@ LABEL_WIDTH = 20
 class Screen:
     """The kit's voice. ``json_output`` keeps standard output for one JSON document."""
 
-    def __init__(self, *, lang: str = "en", json_output: bool = False) -> None:
+    def __init__(
+        self, *, lang: str = "en", json_output: bool = False, shows_progress: bool = True
+    ) -> None:
         self.lang = lang
         self.json_output = json_output
         self.debug = False
         """With a failure, show its traceback and all that led to it."""
+        self._shows_progress = shows_progress
         self._document: Any = None
         self._err = Console(stderr=True, highlight=False)
         self._out = Console(highlight=False)
@@ -114,7 +117,11 @@ class Screen:
         return status
 
     def progress(self, label: str) -> StageProgress:
-        """Progress of one stage: a bar on a terminal, plain lines elsewhere."""
+        """Progress of one stage: a bar on a terminal, plain lines elsewhere; nothing for a process
+        that nobody looks at, whose followers read the events themselves.
+        """
+        if not self._shows_progress:
+            return NoProgress()
         if self._err.is_terminal:
             return BarProgress(self._err, label, self.lang)
         return LineProgress(self, label)
@@ -152,6 +159,14 @@ class StageProgress:
     def line(self, text: str) -> None:
         """Show a line of a long command's own output (a build, an installation)."""
         raise NotImplementedError
+
+
+class NoProgress(StageProgress):
+    def show(self, event: Event) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        pass
 
 
 class LineProgress(StageProgress):

@@ -18,6 +18,8 @@ from llavakit.events import Event, EventReader
 
 POLL_SECONDS = 0.1
 TAIL_LINES = 15
+STOP_SECONDS = 30.0
+"""What a step gets to end cleanly: it may be in the middle of a checkpoint."""
 
 
 @dataclass
@@ -29,11 +31,21 @@ class Output:
 
 
 def follow(
-    running: Running, log: Path, events: EventReader, on_event: Callable[[Event], None]
+    running: Running,
+    log: Path,
+    events: EventReader,
+    on_event: Callable[[Event], None],
+    *,
+    log_from: int | None = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, Output]:
-    """Block until the job has ended. On Ctrl-C the job is stopped and KeyboardInterrupt goes on."""
+    """Block until the job has ended. On Ctrl-C the job is stopped and KeyboardInterrupt goes on.
+
+    ``log_from``: the job's lines are all written again from there; another process began to.
+    ``on_stop`` tells that the job was asked to end.
+    """
     output = Output()
-    reader = threading.Thread(target=_drain, args=(running, log, output), daemon=True)
+    reader = threading.Thread(target=drain, args=(running, log, output, log_from), daemon=True)
     reader.start()
     try:
         while reader.is_alive():
@@ -44,10 +56,19 @@ def follow(
             on_event(event)
         return running.wait(), output
     except KeyboardInterrupt:
-        running.stop()
+        on_stop()
+        stop(running)
         reader.join()
         running.wait()
         raise
+
+
+def stop(running: Running) -> None:
+    """Ask the job to end and give it time to; at a second Ctrl-C make it."""
+    try:
+        running.stop(STOP_SECONDS)
+    except KeyboardInterrupt:
+        running.stop(0)
 
 
 def follow_stranger(
@@ -60,12 +81,15 @@ def follow_stranger(
         time.sleep(0.5)
 
 
-def _drain(running: Running, log: Path, output: Output) -> None:
+def drain(running: Running, log: Path, output: Output, log_from: int | None) -> None:
+    """Write what the job prints into ``log`` (see :func:`follow`), to its end."""
     hidden = redact.secrets(os.environ)
     with contextlib.ExitStack() as stack:
         file = None
         with contextlib.suppress(OSError):  # a full disk must not hide why the step failed
             log.parent.mkdir(parents=True, exist_ok=True)
+            if log_from is not None and log.exists():
+                os.truncate(log, min(log_from, log.stat().st_size))
             file = stack.enter_context(log.open("a", encoding="utf-8", errors="replace"))
         for raw in running.lines():
             line = redact.scrub(raw, hidden)

@@ -26,7 +26,8 @@ from llavakit.host.grade_form import NOT_GRADED, Grade
 from llavakit.host.grade_jobs import Bench
 from llavakit.host.grade_setup import NEEDED, Setup
 from llavakit.host.grading import Class
-from llavakit.host.pipeline import MEMORY_SHARE, Pipeline, job_labels
+from llavakit.host.jobs import labels as job_labels
+from llavakit.host.pipeline import MEMORY_SHARE, Pipeline
 from llavakit.host.plan import weights_mounts
 from llavakit.host.settings import KIT, Settings
 from llavakit.recipe import Recipe

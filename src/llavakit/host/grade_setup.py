@@ -16,8 +16,9 @@ from llavakit.errors import AssignmentError
 from llavakit.events import EventReader
 from llavakit.host import environment, recording, results
 from llavakit.host.assignment import OF_DATA, Assignment, Question
+from llavakit.host.disk import disk_errors
 from llavakit.host.follow import follow
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import Stage
 from llavakit.host.settings import KIT
 from llavakit.locks import StepLock, digest, file_sha256, write_json

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 from llavakit import locks, workspace
-from llavakit.engines.base import Engine, Job, Limits, Mount, Outcome, Running
-from llavakit.errors import Interrupted, KitError, StepError, WorkspaceError
-from llavakit.events import EventReader
+from llavakit.engines.base import Engine, Job, Limits, Mount
+from llavakit.errors import KitError
 from llavakit.host import (
     adopting,
     consent,
+    driver,
     environment,
+    following,
+    jobs,
     network,
+    notice,
     preflight,
+    queueing,
     ranks,
-    recording,
     results,
+    stages,
 )
 from llavakit.host.console import Screen
-from llavakit.host.follow import Output, follow, follow_stranger
+from llavakit.host.disk import disk_errors
+from llavakit.host.driver import Driver, Seat
 from llavakit.host.plan import Plan, Stage, Todo, todo
 from llavakit.host.settings import Settings
-from llavakit.locks import StepLock
-from llavakit.phrases import phrase
 from llavakit.workspace import Workspace
 
 MEMORY_SHARE = 0.9
@@ -52,7 +57,13 @@ class Pipeline:
     open_engine: Callable[[], Engine]
     agreed: bool = False
     """The user agreed beforehand (--yes) to a large download or a long training."""
+    order: dict[str, Any] | None = None
+    """What another process needs to go on with this command; see :func:`driver.order`."""
+    detached: bool = False
+    """Nobody waits for this process: who attaches reads what it says from a file."""
     _engine: Engine | None = None
+    _swept: bool = False
+    _seat: Seat | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -61,30 +72,93 @@ class Pipeline:
     def bring_up_to_date(self, targets: Iterable[str]) -> list[Todo]:
         """Run what is stale so that ``targets`` are up to date; returns what was to be done.
 
-        Raises the KitError of the first stage that failed; Interrupted after Ctrl-C.
+        Where another process drives the run already, it is followed to its end first. Raises the
+        KitError of the first stage that failed; Interrupted after Ctrl-C.
         """
         targets = list(targets)
-        with self.workspace.lock(f"invoke {targets[-1]}", self.say_waiting):
+        with self._driving(targets[-1]), self.workspace.lock(f"invoke {targets[-1]}", self._wait):
+            stages.settle(self)
             todos = todo(self.plan, self.workspace, targets)
             self.screen.tell("run", "run.where", run=self.plan.run_id, folder=self.run_dir)
-            to_run = [item.stage for item in todos if item.action == "run"]
-            if to_run:
-                self._check_host(to_run)
+            if to_run := [item.stage for item in todos if item.action == "run"]:
+                self.check_host(to_run)
             self._write_recipe()
             self._adopt([item.stage for item in todos if item.action == "up to date"])
             for item in todos:
                 if item.action == "run":
-                    self._bring(item)
+                    self.tell(state="running", waits_for="")
+                    stages.bring(self, item)
                 elif item.stage.label in targets:
                     self.screen.tell(item.stage.label, f"action.{item.action}")
         return todos
 
-    def engine(self) -> Engine:
-        """The engine, opened at the first call (this may make the environment)."""
+    @contextlib.contextmanager
+    def _driving(self, target: str) -> Iterator[None]:
+        """Be the run's driver, after following whoever is; see :mod:`driver`."""
+        self.workspace.create()
+        while (lock := self._claim()) is None:
+            following.until_its_end(self.run_dir, self.screen)
+        task = self.order["task"] if self.order else target
+        self._seat = Seat(self.run_dir, driver.after(self.run_dir, task, self.order))
+        if self.detached:
+            self.tell(detached=True, log_from=os.fstat(1).st_size)
+        try:
+            yield
+        except BaseException as error:
+            kit_error = error if isinstance(error, KitError) else None
+            self._seat.end(kit_error, interrupted=isinstance(error, KeyboardInterrupt))
+            raise
+        else:
+            self._seat.end(None)
+        finally:
+            seat, self._seat = self._seat, None
+            driver.tidy(self.run_dir)
+            lock.release()
+            if self.order and seat.told:
+                notice.send(self.settings.notify, self.run_dir.name, seat.driver, self.screen)
+
+    def _claim(self) -> FileLock | None:
+        with disk_errors(self.run_dir):
+            return driver.claim(self.run_dir)
+
+    @property
+    def driver(self) -> Driver | None:
+        """What it has told so far."""
+        return self._seat.driver if self._seat else None
+
+    def tell(self, **changes: Any) -> None:
+        """Tell whoever looks at the run what is being done; see :class:`driver.Driver`."""
+        if self._seat is not None:
+            self._seat.tell(**changes)
+
+    def engine(self, *, sweeps: bool = True) -> Engine:
+        """The engine, opened at the first call (this may make the environment).
+
+        ``sweeps``: what jobs left that ended after their command was killed is removed before.
+        """
         if self._engine is None:
             self._engine = self.open_engine()
-            self._engine.sweep(job_labels(self.workspace))
+        if sweeps and not self._swept:
+            self._swept = True
+            self.sweep()
         return self._engine
+
+    def sweep(self) -> None:
+        """Remove what jobs left that ended after their command was killed."""
+        self.engine(sweeps=False).sweep(jobs.labels(self.workspace))
+
+    def sweep_what_ends(self) -> None:
+        """Sweep, once a job that let go of its run has ended: it still takes a moment then."""
+        engine, labels = self.engine(), jobs.labels(self.workspace)
+        deadline = time.monotonic() + ENDING_SECONDS
+        while engine.find(labels) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        engine.sweep(labels)
+
+    def labels(self, stage: Stage) -> dict[str, str]:
+        """By these labels an engine finds the stage's job again."""
+        own = {"run": self.plan.run_id, "stage": stage.label, "key": stage.key}
+        return {**jobs.labels(self.workspace), **own}
 
     def job(self, stage: Stage) -> Job:
         """The job of a stage, for any engine."""
@@ -103,7 +177,7 @@ class Pipeline:
                 memory_bytes=int(environment.memory_bytes() * MEMORY_SHARE),
                 shm_bytes=None if gpus == "none" else SHM_BYTES,
             ),
-            labels={**job_labels(self.workspace), "run": self.plan.run_id, "stage": stage.label},
+            labels=self.labels(stage),
         )
         return ranks.job(job, stage, self.plan.recipe)
 
@@ -115,20 +189,29 @@ class Pipeline:
             return "none"
         return "all" if self._engine is None or self._engine.can_use_gpus() else "none"
 
-    def _check_host(self, stages: list[Stage]) -> None:
+    def check_host(self, wanted: list[Stage]) -> None:
         """Refuse what cannot work here before anything is made; say what it takes."""
-        self.check_gpu(stages)
-        consent.check(self.screen, self.plan, self.workspace, stages, agreed=self.agreed)
+        self.check_gpu(wanted)
+        consent.check(self.screen, self.plan, self.workspace, wanted, agreed=self.agreed)
 
-    def check_gpu(self, stages: Iterable[Stage]) -> None:
-        """Refuse a GPU on which ``stages`` cannot run; see :func:`preflight.check`."""
-        recipe, steps = self.plan.recipe, {stage.step for stage in stages if stage.uses_gpu}
+    def check_gpu(self, wanted: Iterable[Stage], *, has_turn: bool = False) -> None:
+        """Refuse a GPU on which ``wanted`` cannot run; see :func:`preflight.check`.
+
+        Its free memory is looked at when no other run has the turn on it, at the latest when this
+        one ``has_turn``.
+        """
+        recipe, steps = self.plan.recipe, {stage.step for stage in wanted if stage.uses_gpu}
         if preflight.needs_gpu(recipe) and steps:
             preflight.check(
                 self.screen, self.settings, recipe, self.gpus(),
                 trains="train" in steps, asks=bool(steps & ASKS), merges="check_merged" in steps,
                 busy=workspace.is_busy(self.run_dir),
+                is_taken=(lambda access: False) if has_turn else self._is_taken,
             )  # fmt: skip
+
+    def _is_taken(self, access: str) -> bool:
+        ranks = self.plan.recipe.train.ranks
+        return queueing.is_taken(self.settings.gpu_locks, self.gpus(), access, ranks)
 
     def _write_recipe(self) -> None:
         """Every step reads the resolved recipe from the run's folder."""
@@ -145,97 +228,9 @@ class Pipeline:
         if adopted:
             self.screen.tell("run", "run.adopted", stages=", ".join(adopted))
 
-    def _bring(self, item: Todo) -> None:
-        while True:
-            if workspace.is_busy(self.run_dir) and self._follow_stranger(item.stage):
-                return None
-            try:
-                return self._run(item)
-            except WorkspaceError as error:
-                # A stranger began on this run while the job was starting; an output that another
-                # run is making is for the user to wait for.
-                if error.id != "workspace.busy" or error.params["folder"] != str(self.plan.run):
-                    raise
-
-    def _follow_stranger(self, stage: Stage) -> bool:
-        """Follow the process that works on this run to its end; whether that did ``stage``."""
-        self.screen.tell(stage.label, "run.followed")
-        clock = recording.Clock()
-        try:
-            with self.screen.progress(stage.label) as progress:
-                follow_stranger(
-                    lambda: workspace.is_busy(self.run_dir),
-                    EventReader(self.run_dir),
-                    progress.show,
-                )
-        except KeyboardInterrupt:
-            raise Interrupted("left-running", step=stage.label) from None
-        self._sweep_what_ends()
-        if not self._check(stage):
-            return False
-        with disk_errors(self.run_dir):
-            recording.keep(self.plan, self.workspace, recording.Attempt(stage, clock))
-        self.screen.tell(stage.label, "run.followed-done")
-        return True
-
-    def _sweep_what_ends(self) -> None:
-        """Sweep, once a job that let go of its run has ended: it still takes a moment then."""
-        engine, labels = self.engine(), job_labels(self.workspace)
-        deadline = time.monotonic() + ENDING_SECONDS
-        while engine.find(labels) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        engine.sweep(labels)
-
-    def _run(self, item: Todo) -> None:
-        stage, engine = item.stage, self.engine()
-        self.screen.say(stage.label, item.why(self.screen.lang))
-        log = self.run_dir / "logs" / f"{stage.label}.log"
-        job, clock, events = self.job(stage), recording.Clock(), EventReader(self.run_dir)
-        access = engine.describe().get("gpus", "none")
-        gpus = preflight.announce(self.screen, stage.label, job.gpus, access)
-        if stage.step == "train":
-            ranks.tell(self.screen, self.plan, self.workspace, len(gpus))
-        attempt = recording.Attempt(stage, clock, engine, job, gpus)
-        with disk_errors(self.run_dir):
-            recording.begin(self.plan, self.workspace, attempt)
-        running: Running | None = None
-        outcome: Outcome | None = None
-        error: KitError | None
-        try:
-            running = engine.start(job)
-            with self.screen.progress(stage.label) as progress:
-                outcome, output = follow(running, log, events, progress.show)
-            error = self._error(stage, outcome, output, log)
-        except KeyboardInterrupt:
-            if running is not None:
-                running.stop()
-            error = Interrupted("interrupted", step=stage.label)
-        except KitError as refused:
-            error = refused
-        with disk_errors(self.run_dir):
-            recording.keep(self.plan, self.workspace, attempt, outcome=outcome, error=error)
-        if error is not None:
-            raise error
-        self.screen.tell(stage.label, "run.done", seconds=clock.seconds)
-
-    def _error(self, stage: Stage, outcome: Outcome, output: Output, log: Path) -> KitError | None:
-        """Why the stage failed; None when its artefacts prove that it did not."""
-        state = StepLock(self.workspace.root / stage.lock).check(stage.key)
-        if state.fresh:
-            return None
-        tail, shown = "\n".join(output.tail), _short(log)
-        if output.error is not None:
-            return _with_log(output.error, tail, shown)
-        if outcome.out_of_memory:
-            return StepError("out-of-memory", step=stage.label, why=outcome.detail)
-        if outcome.exit_code not in (0, None):
-            how = outcome.detail or phrase("ended.status", status=outcome.exit_code)
-            return StepError("failed", step=stage.label, how=how, log=shown, why=tail)
-        missing = phrase("stale.result", reason=state.reason)
-        return StepError("no-result", step=stage.label, missing=missing, log=shown, why=tail)
-
-    def _check(self, stage: Stage) -> bool:
-        return StepLock(self.workspace.root / stage.lock).check(stage.key).fresh
+    def _wait(self, owner: str) -> None:
+        self.tell(state="waiting", waits_for=owner)
+        self.say_waiting(owner)
 
     def say_waiting(self, owner: str) -> None:
         """Tell whom this command waits for."""
@@ -245,42 +240,3 @@ class Pipeline:
 def waiting(screen: Screen) -> Callable[[str], None]:
     """What tells on ``screen`` whom a command waits for."""
     return lambda owner: screen.tell("workspace", "run.waiting", owner=owner)
-
-
-def job_labels(place: Workspace) -> dict[str, str]:
-    """By these labels an engine finds the jobs of a workspace again."""
-    return {"workspace": locks.digest(str(place.root))[:16]}
-
-
-@contextlib.contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the host's own OSErrors while it writes under ``folder`` into WorkspaceErrors."""
-    try:
-        yield
-    except OSError as error:
-        raise system_error(error, folder) from None
-
-
-def system_error(error: OSError, folder: Path) -> WorkspaceError:
-    """What the operating system refused, as an error of ours."""
-    place = error.filename or folder
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorkspaceError("disk-full", folder=place, why=str(error))
-    if error.errno == errno.EIO:
-        return WorkspaceError("disk-broken", folder=place, why=str(error))
-    return WorkspaceError("refused", path=place, why=str(error))
-
-
-def _with_log(error: KitError, tail: str, log: str) -> KitError:
-    """A step names its log by its own name; the host knows where it wrote it."""
-    if "log" in error.params:
-        error.params["log"] = log
-        error.detail = error.detail or tail
-    return error
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

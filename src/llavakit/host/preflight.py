@@ -8,7 +8,7 @@ one moment: another program may take it the next. A host without nvidia-smi is b
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -45,11 +45,14 @@ def check(
     busy: bool,
     asks: bool = False,
     merges: bool = False,
+    is_taken: Callable[[str], bool] = lambda access: False,
 ) -> None:
     """Refuse ``recipe`` on a host where it cannot run on ``gpus`` (as in ``Job.gpus``).
 
     ``trains``: its memory is needed. ``busy``: its own training is under way and holds that memory.
-    ``asks``: its model will answer. ``merges``: its merged model will, in 16 bits.
+    ``asks``: its model will answer. ``merges``: its merged model will, in 16 bits. ``is_taken``
+    says, of how the engine gives GPUs, whether another run has the turn on the GPU: its memory is
+    for later.
 
     Raises StepError ``needs-gpu``, ``no-such-gpu``, ``ranks-gpus``, ``no-kernels``,
     ``old-driver``, ``needs-bf16``, ``small-gpu``, ``other-profile``, ``small-to-ask``,
@@ -63,6 +66,7 @@ def check(
         if not environment.has_nvidia_gpu():
             raise StepError("needs-gpu", recipe=recipe.name)
         raise EngineError("no-gpu-support", gpus=gpus)
+    busy = busy or is_taken(access)
     found = nvidia.gpus()
     if not found or visible(gpus, access).startswith("MIG-"):  # parts of a GPU have no row
         why = words.text("gpu.no-smi" if found is None else "gpu.not-counted", screen.lang)

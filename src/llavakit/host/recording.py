@@ -12,6 +12,7 @@ from typing import Any
 from llavakit import record, redact
 from llavakit.engines.base import Engine, Job, Outcome
 from llavakit.errors import KitError
+from llavakit.events import Event
 from llavakit.host import environment, provenance, results, told
 from llavakit.host.plan import Plan, Stage
 from llavakit.recipe import Recipe
@@ -65,15 +66,8 @@ def keep(
     stage = attempt.stage
     since = attempt.clock.epoch if attempt.engine else 0.0
     more = told.of_stage(events, stage.step, since)
-    if stage.label == "train":
-        kept.provenance(trained_on=told.trained_on(events), ranks=told.ranks(events))
-        described = provenance.describe(attempt.engine) or _described(kept, stage.label)
-        kept.identify(
-            steps=environment.source_sha256(),
-            template=environment.template_sha256(),
-            base=provenance.base(described),
-            python=(more["machine"] or {}).get("python"),
-        )
+    described = provenance.describe(attempt.engine) if stage.label == "train" else {}
+    _trained(kept, stage, events, more, described)
     _keep(
         kept, plan, workspace, attempt,
         outcome="failed" if error else "done",
@@ -82,6 +76,77 @@ def keep(
         error=error.id if error else None,
         **more,
     )  # fmt: skip
+
+
+def settle(
+    plan: Plan,
+    workspace: Workspace,
+    stage: Stage,
+    *,
+    outcome: Outcome | None = None,
+    error: KitError | None = None,
+) -> bool:
+    """Say how a stage ended that a command began which was killed; False where none did.
+
+    What that command recorded stays; its end is that of the step's last event.
+    """
+    run_dir = workspace.root / plan.run
+    kept, events = record.Record(run_dir), told.read(run_dir)
+    entry = kept.begun(stage.label, stage.key)
+    if entry is None:
+        return False
+    since = record.epoch(entry["started"])
+    more = told.of_stage(events, stage.step, since)
+    _trained(kept, stage, events, more, entry["described"])
+    times = [event.time for event in events if event.step == stage.step and event.time >= since]
+    entry.update(
+        outcome="failed" if error else "done",
+        seconds=round(max(times) - since, 2) if times else None,
+        exit_code=outcome.exit_code if outcome else None,
+        error=error.id if error else None,
+        **more,
+    )
+    found = results.collect(plan, workspace)
+    _identify(kept, plan, found)
+    kept.result(**found)
+    kept.save()
+    return True
+
+
+def unsettled(plan: Plan, workspace: Workspace) -> list[Stage]:
+    """The stages of the plan that a killed command left begun."""
+    body = record.read(workspace.root / plan.run)
+    stages = plan.stages if body else ()
+    return [each for each in stages if body and record.begun(body, each.label, each.key)]
+
+
+def stopped(run_dir: Path, error: KitError) -> None:
+    """Say of what a killed command left begun that it was ended by ``error``."""
+    kept = record.Record(run_dir)
+    for stage in kept.body["provenance"]["stages"][-1:]:
+        if stage["outcome"] == "begun":
+            stage.update(outcome="failed", error=error.id)
+            kept.save()
+
+
+def _trained(
+    kept: record.Record,
+    stage: Stage,
+    events: Sequence[Event],
+    more: Mapping[str, Any],
+    described: Mapping[str, str],
+) -> None:
+    """What a training says of the run: on which machines, in which environment."""
+    if stage.label != "train":
+        return
+    kept.provenance(trained_on=told.trained_on(events), ranks=told.ranks(events))
+    described = described or _described(kept, stage.label)
+    kept.identify(
+        steps=environment.source_sha256(),
+        template=environment.template_sha256(),
+        base=provenance.base(described),
+        python=(more["machine"] or {}).get("python"),
+    )
 
 
 def _described(kept: record.Record, label: str) -> Mapping[str, str]:

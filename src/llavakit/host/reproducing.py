@@ -31,7 +31,8 @@ from llavakit.host import (
     words,
 )
 from llavakit.host.console import Screen, table
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.disk import disk_errors
+from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT
 from llavakit.host.verdicts import Reason, Verdict
 from llavakit.recipe import Recipe

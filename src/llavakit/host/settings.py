@@ -16,6 +16,7 @@ from llavakit.errors import ConfigurationError
 KIT = Path(__file__).resolve().parents[3]
 """The kit's own folder: the clone that holds tasks.py."""
 
+GPU_LOCKS = "/tmp/llavakit-gpus"  # noqa: S108 - one folder for all users of the host
 OPTIONS = ("recipe", "workspace", "engine", "gpus", "base", "lang")
 """Settings that a task's option of the same name overrides."""
 
@@ -43,6 +44,8 @@ class Settings(BaseModel):
     python: str
     lang: str
     debug: bool
+    notify: str
+    gpu_locks: Path
 
     @field_validator("engine")
     @classmethod
@@ -91,6 +94,8 @@ def resolve(configured: Mapping[str, Any], options: Mapping[str, Any]) -> Settin
         if environments
         else merged["workspace"] / "cache" / "environments"
     )
+    merged["notify"] = merged.get("notify") or ""
+    merged["gpu_locks"] = _folder(merged.get("gpu_locks") or GPU_LOCKS, KIT)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:

@@ -24,7 +24,8 @@ from llavakit.host import (
 )
 from llavakit.host.batch import Batch
 from llavakit.host.console import Screen
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.disk import disk_errors
+from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import Settings
 from llavakit.host.submit_files import HandIn, Rendered
 from llavakit.locks import write_atomic

@@ -20,8 +20,9 @@ from llavakit.errors import StepError
 from llavakit.events import Event
 from llavakit.host import amounts, words
 from llavakit.host.console import Screen, table
+from llavakit.host.disk import disk_errors
 from llavakit.host.inputs import Input
-from llavakit.host.pipeline import Pipeline, disk_errors
+from llavakit.host.pipeline import Pipeline
 from llavakit.locks import StepLock
 
 KNOWN, FIRST_USE = "known to the recipe", "locked at first use"

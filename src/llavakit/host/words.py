@@ -13,6 +13,7 @@ from llavakit.host import (
     words_progress,
     words_records,
     words_report,
+    words_runs,
     words_submit,
 )
 from llavakit.host.words_form import Words
@@ -32,6 +33,7 @@ TABLE: dict[str, Words] = {
     **words_report.TABLE,
     **words_doctor.TABLE,
     **words_doctor_host.TABLE,
+    **words_runs.TABLE,
     **words_submit.TABLE,
     **words_grading.TABLE,
     # --- what is to come, and the question ---

@@ -17,11 +17,11 @@ from llavakit.engines import docker_facts
 from llavakit.engines.docker_facts import EngineFacts, Leftover
 from llavakit.errors import EngineError
 from llavakit.host import environment, memory, nvidia, plan, settings
-from llavakit.host.commands import TARGETS
 from llavakit.host.console import Screen
 from llavakit.host.doctor import network
 from llavakit.host.doctor.checks import CHECKS
 from llavakit.host.doctor.findings import Finding, Host
+from llavakit.host.making import TARGETS
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT
 from llavakit.workspace import Workspace

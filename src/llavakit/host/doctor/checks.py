@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llavakit.errors import KitError
+from llavakit.host.disk import system_error
 from llavakit.host.doctor import engine, gpu, leftovers, memory, network, pinned, place
 from llavakit.host.doctor.findings import Check, Finding, Host, Status
-from llavakit.host.pipeline import system_error
 
 
 @dataclass(frozen=True)

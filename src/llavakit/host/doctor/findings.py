@@ -15,8 +15,9 @@ from llavakit.engines.base import Engine
 from llavakit.engines.docker_facts import EngineFacts
 from llavakit.errors import EngineError, KitError
 from llavakit.host import environment, nvidia, preflight, words
+from llavakit.host.jobs import labels as job_labels
 from llavakit.host.nvidia import Gpu
-from llavakit.host.pipeline import Pipeline, job_labels
+from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import Plan, Stage, todo
 from llavakit.host.settings import Settings
 from llavakit.recipe import Recipe

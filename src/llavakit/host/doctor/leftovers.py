@@ -18,9 +18,10 @@ from llavakit.engines.docker_facts import EngineFacts, Leftover
 from llavakit.engines.processes import JOBS_FOLDER, Note
 from llavakit.errors import EngineError
 from llavakit.host import amounts, cleaning
+from llavakit.host.disk import system_error
 from llavakit.host.doctor.findings import Check, Finding, Host, holder, is_held
 from llavakit.host.doctor.place import PREFIX
-from llavakit.host.pipeline import job_labels, system_error
+from llavakit.host.jobs import labels as job_labels
 from llavakit.workspace import Workspace
 
 RECENT_SECONDS = 30.0
