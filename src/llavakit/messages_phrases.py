@@ -28,6 +28,10 @@ TABLE: dict[str, Words] = {
     "ended.early": Words("it ended early", "提前结束"),
     "ended.late": Words("it took too long", "用时过长"),
     "ended.output": Words("it printed more than it may", "输出超过了允许的大小"),
+    "surrogate": Words(
+        "a text in it is not Unicode: half of a surrogate pair",
+        "其中有文字不是有效的 Unicode:只有半个代理对",
+    ),
     "above": Words("the lines above", "上面几行"),
     "below": Words("the lines below", "下面几行"),
     # --- how a Python 3.10 was found ---

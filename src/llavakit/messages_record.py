@@ -30,6 +30,24 @@ TABLE: dict[str, Entry] = {
         Text("There is no run {run} in {folder}.", "`invoke runs` lists those that are there."),
         Text("{folder} 中没有运行 {run}。", "用 `invoke runs` 查看已有的运行。"),
     ),
+    "record.no-runs": Entry(
+        Text("There is no run in {folder} yet.", "`invoke demo` makes one on any machine."),
+        Text("{folder} 中还没有运行。", "`invoke demo` 可在任何机器上运行一次。"),
+    ),
+    "record.export-link": Entry(
+        Text(
+            "{path} is a link, and an export would write where it leads.",
+            "Remove it, or name a folder: --to FOLDER.",
+        ),
+        Text("{path} 是链接,导出会写到它指向的地方。", "请删除它,或用 --to 指定文件夹。"),
+    ),
+    "record.export-occupied": Entry(
+        Text(
+            "{folder} has other files in it, and no earlier export.",
+            "Name a new or an empty folder: --to FOLDER.",
+        ),
+        Text("{folder} 中有其他文件,且没有以前的导出。", "请用 --to 指定新的或空的文件夹。"),
+    ),
     "record.drifted": Entry(
         Text(
             "Of {total} pins, {count} drifted: {names}.",

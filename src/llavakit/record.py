@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from llavakit.errors import RecordError
 from llavakit.locks import digest, write_json
+from llavakit.phrases import phrase
 from llavakit.record_form import VERSION, Run
 
 FILE_NAME = "run.json"
@@ -93,12 +94,23 @@ def parse(text: str | bytes, *, origin: str) -> Run:
         version = body["version"]
     except (ValueError, TypeError, KeyError) as error:
         raise RecordError("not-a-record", path=origin, why=repr(error)) from None
+    if not _is_unicode(body):
+        raise RecordError("not-a-record", path=origin, why=phrase("surrogate"))
     if isinstance(version, int) and version > VERSION:
         raise RecordError("newer", path=origin, version=version, known=VERSION)
     try:
         return Run.model_validate(upgrade(body) if version == 1 else body)
     except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError("not-a-record", path=origin, why=_first(error)) from None
+
+
+def _is_unicode(body: object) -> bool:
+    """JSON can escape half a character, which no file can be written with."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read(run_dir: Path) -> dict[str, Any] | None:

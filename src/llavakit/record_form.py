@@ -9,15 +9,33 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llavakit.schema import Sha256
 
 VERSION = 2
 Hashes = dict[str, Sha256]
 """sha256 by file name."""
+MOST_SECONDS = 1e9
+"""Some thirty years: a stranger's record is not to break whoever adds times up."""
+
+
+def _is_time(text: str) -> str:
+    try:
+        datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ") + timedelta(seconds=MOST_SECONDS)
+    except OverflowError:
+        raise ValueError(f"{text} is no time of a run") from None
+    return text
+
+
+Moment = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_is_time)
+]
+"""UTC, see :func:`llavakit.record.now`."""
+Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
 
 
 class Form(BaseModel):
@@ -137,8 +155,8 @@ class Stage(Form):
     argv: list[str]
     command: str | None = None
     """The same for a shell, secrets and the host's own folders left out."""
-    started: str
-    seconds: float | None = None
+    started: Moment
+    seconds: Seconds | None = None
     exit_code: int | None = None
     error: str | None = None
     """The id of a message of the kit's."""
@@ -196,11 +214,11 @@ class Results(Form):
     iterations: int | None = None
     losses: list[float] = Field(default_factory=list)
     learning_rates: list[float] = Field(default_factory=list)
-    seconds: list[float | None] = Field(default_factory=list)
+    seconds: list[Seconds | None] = Field(default_factory=list)
     """null for the first iteration after a start."""
     gpu_mib: list[int | None] = Field(default_factory=list)
     """In use on the whole GPU after the iteration, as nvidia-smi counts; empty on a CPU."""
-    seconds_per_iteration: float | None = None
+    seconds_per_iteration: Seconds | None = None
     """The median."""
     peak_gpu_mib: int | None = None
     """The most of ``gpu_mib``, every process counted."""
@@ -217,7 +235,7 @@ class Run(Form):
 
     version: Literal[2]
     id: str
-    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    created: Moment
     identity: Identity
     provenance: Provenance
     results: Results

@@ -17,6 +17,7 @@ from host.test_expecting import recipe
 from host.test_report import EVIL, answer
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 from packageurl import PackageURL
 from records import MACHINE, SHA, body
@@ -24,7 +25,7 @@ from records import MACHINE, SHA, body
 from llavakit import recipe as recipes
 from llavakit import record
 from llavakit.errors import RecordError
-from llavakit.host import environment, exporting
+from llavakit.host import environment, export_crate, exporting
 from llavakit.host.console import Screen
 from llavakit.host.settings import KIT
 from llavakit.workspace import Workspace
@@ -159,13 +160,18 @@ def test_a_run_of_other_packages_gets_no_bill_of_these(tmp_path: Path) -> None:
 # --- in-toto ---
 
 
-def test_the_statement_is_read_by_in_toto(tmp_path: Path) -> None:
-    place = placed(tmp_path, content(CUDA, SHA["d"]))
+@pytest.mark.parametrize("digest", [SHA["d"], ""])
+def test_the_statement_is_read_by_in_toto(tmp_path: Path, digest: str) -> None:
+    place = placed(tmp_path, content(CUDA, digest))
     text = exported(place)["provenance.intoto.json"]
     parse = google.protobuf.json_format.Parse
     Statement.copy_from_pb(parse(text, statement_pb2.Statement())).validate()  # type: ignore[attr-defined]
     said = json.loads(text)
     predicate = parse(json.dumps(said["predicate"]), provenance_pb2.Provenance())  # type: ignore[attr-defined]
+    for each in predicate.build_definition.resolved_dependencies:
+        ResourceDescriptor.copy_from_pb(each).validate()  # type: ignore[attr-defined]
+    inside = said["predicate"]["buildDefinition"]["internalParameters"]
+    assert inside.get("base", "") == ("" if digest else CUDA)
     assert predicate.build_definition.build_type.endswith("/run/v1")
     assert predicate.run_details.builder.id.endswith("/engine/docker")
     assert predicate.run_details.metadata.finished_on.ToJsonString() == "2026-11-24T12:00:03Z"
@@ -197,6 +203,17 @@ def test_the_statement_is_about_what_was_made_and_names_what_from(tmp_path: Path
     file = place.runs / "tiny-1" / record.FILE_NAME
     assert about["digest"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert "unsigned" in about["annotations"]["signature"]
+
+
+def test_a_run_that_made_nothing_has_no_statement_and_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = content()
+    del found["results"]["artefacts"]["train"], found["results"]["artefacts"]["convert"]
+    (tmp_path / "runs" / "tiny-1").mkdir(parents=True)
+    texts = exported(placed(tmp_path, found))
+    assert texts.keys() == {"README.md", "sbom.cdx.json", "ro-crate-metadata.json"}
+    assert "provenance.intoto.json: the run has made nothing" in capsys.readouterr().err
 
 
 def test_changes_that_no_commit_holds_are_told(tmp_path: Path) -> None:
@@ -420,13 +437,69 @@ def test_the_same_record_gives_the_same_bytes_anywhere(
     assert exported(other) == first, "a second export finds the first one's files"
 
 
-def test_no_host_and_no_folder_of_it_is_in_any(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", [False, True])
+def test_no_folder_of_a_host_is_in_any_and_its_name_in_the_record_alone(
+    tmp_path: Path, to: bool
+) -> None:
     found = content()
     found["provenance"]["stages"][0]["command"] = "cd $WORKSPACE && HF_TOKEN=*** python"
-    for name, text in exported(placed(tmp_path, found)).items():
-        assert HOST not in text, name
+    place = placed(tmp_path / "w", found)
+    texts = exported(place, to=str(tmp_path / "mine") if to else "")
+    assert ("run.json" in texts) is to
+    for name, text in texts.items():
+        assert (HOST in text) is (name == "run.json"), name
         assert str(tmp_path) not in text, name
         assert str(KIT) not in text, name
+
+
+def test_a_user_s_files_are_not_written_over(tmp_path: Path) -> None:
+    place, mine = placed(tmp_path / "w"), tmp_path / "mine"
+    mine.mkdir()
+    assert exported(place, to=str(mine)) == exported(place, to=str(mine)), "ours may be"
+    metadata = mine / "ro-crate-metadata.json"
+    for text in ("{}", "[", json.dumps({"@graph": [{"@id": "./", "name": "my own"}, "x"]})):
+        metadata.write_text(text)
+        with pytest.raises(RecordError) as error:
+            exported(place, to=str(mine))
+        assert error.value.name == "export-occupied"
+        assert metadata.read_text() == text
+
+
+def test_a_link_in_a_run_from_elsewhere_is_not_written_through(tmp_path: Path) -> None:
+    place, outside = placed(tmp_path / "w"), tmp_path / "outside"
+    outside.mkdir()
+    folder = place.runs / "tiny-1" / "export"
+    folder.symlink_to(outside)
+    with pytest.raises(RecordError) as error:
+        exported(place)
+    assert error.value.name == "export-link"
+    assert list(outside.iterdir()) == []
+    folder.unlink()
+    folder.mkdir()
+    private = tmp_path / "private"
+    private.write_text("mine")
+    (folder / "README.md").symlink_to(private)
+    exported(place)
+    mine = tmp_path / "mine"
+    exported(place, to=str(mine))
+    (mine / "run.json").unlink()
+    (mine / "run.json").symlink_to(private)
+    exported(place, to=str(mine))
+    assert private.read_text() == "mine"
+    assert (mine / "run.json").read_bytes() == (place.runs / "tiny-1/run.json").read_bytes()
+
+
+def test_nothing_is_written_before_all_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("x")
+
+    monkeypatch.setattr(export_crate, "metadata", broken)
+    place = placed(tmp_path)
+    with pytest.raises(ValueError, match="x"):
+        exported(place)
+    assert not (place.runs / "tiny-1" / "export").exists()
 
 
 def test_a_record_from_anywhere_makes_a_crate_of_its_own(tmp_path: Path) -> None:
@@ -468,6 +541,6 @@ def test_older_records_and_machines_are_taken(tmp_path: Path) -> None:
     found["provenance"]["trained_on"] = [{**MACHINE, "gpu": "NVIDIA L20", "device": "gpu"}]
     texts = exported(placed(tmp_path, found))
     assert graph(texts["ro-crate-metadata.json"])["#train-unknown"]["name"] == "train"
-    [kit] = [each for each in json.loads(texts["provenance.intoto.json"])["predicate"][
-             "buildDefinition"]["resolvedDependencies"] if each["name"] == "llavakit"]  # fmt: skip
-    assert "digest" not in kit
+    said = json.loads(texts["provenance.intoto.json"])["predicate"]["buildDefinition"]
+    assert "llavakit" not in [each["name"] for each in said["resolvedDependencies"]]
+    assert said["internalParameters"]["kit"] == ["unknown"]

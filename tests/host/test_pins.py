@@ -184,7 +184,7 @@ def test_the_newest_run_is_meant_where_none_is_named(tmp_path: Path) -> None:
     assert finding.find(place, str(elsewhere)).root() is None
 
 
-@pytest.mark.parametrize("name", ["", "nosuch", "/nowhere/run.json"])
+@pytest.mark.parametrize("name", ["nosuch", "/nowhere/run.json"])
 def test_no_such_run_is_said(tmp_path: Path, name: str) -> None:
     with pytest.raises(RecordError) as caught:
         finding.find(Workspace(tmp_path), name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import body, first_version
+from records import SHA, body, first_version
 
 from llavakit import record
 from llavakit.errors import RecordError
@@ -35,6 +35,37 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert run.model_dump(mode="json", exclude_unset=True) == body()
     assert record.load(tmp_path / record.FILE_NAME) == run
     assert record.read(tmp_path) == run.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("created",), "2024-99-99T99:99:99Z"),
+        (("created",), "9999-12-31T23:59:59Z"),
+        (("provenance", "stages", 0, "started"), "yesterday"),
+        (("provenance", "stages", 0, "seconds"), 1e300),
+        (("provenance", "stages", 0, "seconds"), -1e11),
+        (("results", "seconds_per_iteration"), -1.0),
+        (("results", "seconds", 1), 1e300),
+        (("id",), "a\ud800b"),
+        (("results", "artefacts"), {"train": {"a\udfff": SHA["a"]}}),
+        (("identity", "recipe", "name"), "\udc80"),
+    ],
+)
+def test_what_no_run_could_have_written_is_refused(
+    tmp_path: Path, path: tuple[Any, ...], value: Any
+) -> None:
+    stranger = body()
+    stranger["provenance"]["stages"][0]["seconds"] = 1.0
+    record.load(written(tmp_path, stranger))
+    part: Any = stranger
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    with pytest.raises(RecordError) as error:
+        record.load(written(tmp_path, stranger))
+    assert error.value.name == "not-a-record"
+    error.value.why_in("zh").encode("utf-8")
 
 
 def test_version_1_is_read_and_nothing_of_it_is_lost(tmp_path: Path) -> None:

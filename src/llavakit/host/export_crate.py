@@ -20,6 +20,7 @@ from llavakit.host.export_provenance import moment
 from llavakit.record_form import Run, Stage
 
 FILE_NAME = "ro-crate-metadata.json"
+NAME = "llavakit run "
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROCESS = "https://w3id.org/ro/wfrun/process/0.5"
 TERMS = "https://w3id.org/ro/terms/workflow-run#"
@@ -78,7 +79,7 @@ def metadata(run: Run, crate: Crate) -> dict[str, Any]:
     root = {
         "@id": "./",
         "@type": "Dataset",
-        "name": f"llavakit run {run.id}",
+        "name": f"{NAME}{run.id}",
         "description": f"The recipe {name}, run by llavakit: its record, what it made, and"
         " from what. Other files that the record names are in the workspace; their hashes name"
         " them here.",
@@ -89,6 +90,12 @@ def metadata(run: Run, crate: Crate) -> dict[str, Any]:
         "mentions": _references(actions),
     }
     return {"@context": CONTEXT, "@graph": [*_head(crate.licence, root), *crate.entities.values()]}
+
+
+def is_root(entity: Any) -> bool:
+    """Whether an entity of a crate's graph is the root of one that was made here."""
+    found = entity if isinstance(entity, dict) else {}
+    return found.get("@id") == "./" and str(found.get("name")).startswith(NAME)
 
 
 def _head(licence: str, root: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ anew, and it proves no more than the record does. docs/records.md documents the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -25,10 +26,16 @@ UNSIGNED = "unsigned: whoever has the record can write this statement"
 
 
 def statement(run: Run, recipe: Recipe, base: Base | None, record_sha256: str) -> dict[str, Any]:
-    """The statement of a run whose record has this sha256; its image was built on ``base``."""
+    """The statement of a run whose record has this sha256; its image was built on ``base``.
+
+    Empty where the run made nothing yet: a statement is about something.
+    """
+    subject = [_file(name, sha) for name, sha in sorted(made(run).items())]
+    if not subject:
+        return {}
     return {
         "_type": STATEMENT,
-        "subject": [_file(name, sha) for name, sha in sorted(made(run).items())],
+        "subject": subject,
         "predicateType": PREDICATE,
         "predicate": {
             "buildDefinition": {
@@ -42,6 +49,7 @@ def statement(run: Run, recipe: Recipe, base: Base | None, record_sha256: str) -
                     "python": run.identity.python,
                     "steps": run.identity.steps,
                     "template": run.identity.template,
+                    **_without_digest(run, base),
                 },
                 "resolvedDependencies": [
  *_inputs(run, recipe), *_environment(run, base), *_code(run)
@@ -104,20 +112,31 @@ def _environment(run: Run, base: Base | None) -> Iterator[dict[str, Any]]:
     yield _file("docker/requirements.lock", run.identity.lock)
     if base is not None and base.sha256:
         yield _file(base.image, base.sha256, uri=base.purl())
-    elif base is not None:
-        yield {"name": base.image}
 
 
 def _code(run: Run) -> Iterator[dict[str, Any]]:
     """Every commit of the kit that had a part in it."""
     kits = {(each.kit.commit, each.kit.dirty, each.kit.diff) for each in run.provenance.stages}
     for commit, dirty, diff in sorted(kits, key=str):
-        found: dict[str, Any] = {"name": "llavakit"}
-        if len(commit) == 40:
-            found["digest"] = {"gitCommit": commit}
-        if dirty:
-            found["annotations"] = {"uncommitted": diff or "yes"}
-        yield found
+        if is_commit(commit):
+            changed = {"annotations": {"uncommitted": diff or "yes"}} if dirty else {}
+            yield {"name": "llavakit", "digest": {"gitCommit": commit}, **changed}
+
+
+def _without_digest(run: Run, base: Base | None) -> dict[str, Any]:
+    """What cannot be a resolved dependency: those need a digest, or an address, to be one."""
+    found: dict[str, Any] = {}
+    if base is not None and not base.sha256:
+        found["base"] = base.image
+    kits = {each.kit.commit for each in run.provenance.stages}
+    if unknown := sorted(each for each in kits if not is_commit(each)):
+        found["kit"] = unknown
+    return found
+
+
+def is_commit(text: str) -> bool:
+    """Whether it is the hash of a commit, and no word for an unknown one."""
+    return re.fullmatch("[0-9a-f]{40}", text) is not None
 
 
 def _engine(run: Run) -> str:

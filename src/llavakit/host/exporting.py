@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -64,45 +63,65 @@ class Target:
 
 
 def export(place: Workspace, name: str, to: str, screen: Screen) -> int:
-    """Write the files and say where.
+    """Write the files and say where; nothing is written before all of them are made.
 
-    Raises RecordError (``other-lock`` where this clone has other packages than the run) and
-    RecipeError.
+    Raises RecordError (``other-lock`` where this clone has other packages than the run,
+    ``export-link`` and ``export-occupied``) and RecipeError.
     """
     found = finding.find(place, name)
     run, sha256 = found.run, file_sha256(found.file)
     recipe = recipes.parse(run.identity.recipe, origin=str(found.file))
     target, base = _target(found, to), pinned.base(run, APT)
     texts = {
-        export_provenance.FILE_NAME: _json(export_provenance.statement(run, recipe, base, sha256)),
         export_card.FILE_NAME: export_card.text(run, recipe, record.FILE_NAME, sha256),
         export_sbom.FILE_NAME: _json(
             export_sbom.bill(run, _lock(found), base, json.loads(LICENCES.read_text("utf-8")))
         ),
     }
+    if stated := export_provenance.statement(run, recipe, base, sha256):
+        texts[export_provenance.FILE_NAME] = _json(stated)
     if card_terms.derives_from_llama_3(recipe):
         texts[NOTICE] = card_terms.NOTICE
     checked = list(_artefacts(found, screen))
-    target.folder.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        write_atomic(target.folder / file, text)
-    _copy_record(found, target)
     crate = Crate(_parts(found, target, checked, texts, sha256), card_terms.terms(recipe))
-    written = target.root / export_crate.FILE_NAME
-    write_atomic(written, _json(export_crate.metadata(run, crate)))
-    _tell([written, *(target.folder / file for file in texts)], checked, run.id, screen)
+    files = {target.root / export_crate.FILE_NAME: _json(export_crate.metadata(run, crate))}
+    files |= {target.folder / name: text for name, text in texts.items()}
+    target.folder.mkdir(parents=True, exist_ok=True)
+    for path, text in files.items():
+        write_atomic(path, text)
+    _copy_record(found, target)
+    _tell(list(files), checked, run.id, screen)
     return 0
 
 
 def _target(found: Found, to: str) -> Target:
-    """In a run's folder the crate is the whole run; elsewhere it is a folder of its own."""
-    if to:
-        folder = Path(to).expanduser().absolute()
-        return Target(folder, folder)
-    if found.root() is not None:
-        return Target(found.file.parent, found.file.parent / FOLDER)
-    folder = found.file.with_name(f"{found.file.stem}.{FOLDER}")
-    return Target(folder, folder)
+    """In a run's folder the crate is the whole run; elsewhere it is a folder of its own.
+
+    Raises RecordError ``export-link`` where a run from elsewhere leads out of its folder, and
+    ``export-occupied`` where a user's own files are.
+    """
+    if found.root() is not None and not to:
+        target = Target(found.file.parent, found.file.parent / FOLDER)
+    else:
+        named = Path(to).expanduser().absolute() if to else None
+        folder = named or found.file.with_name(f"{found.file.stem}.{FOLDER}")
+        target = Target(folder, folder)
+    if not to and target.folder.is_symlink():
+        raise RecordError("export-link", path=target.folder)
+    if target.root == target.folder and not _is_ours(target.folder):
+        raise RecordError("export-occupied", folder=target.folder)
+    return target
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an export may write there: nothing is in it, or an earlier export is."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return True
+    try:
+        text = (folder / export_crate.FILE_NAME).read_text(encoding="utf-8")
+        return any(export_crate.is_root(each) for each in json.loads(text)["@graph"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _lock(found: Found) -> str:
@@ -158,7 +177,7 @@ def _parts(
 def _copy_record(found: Found, target: Target) -> None:
     copy = target.root / record.FILE_NAME
     if not (copy.exists() and copy.samefile(found.file)):
-        shutil.copyfile(found.file, copy)
+        write_atomic(copy, found.file.read_bytes())
 
 
 def _tell(files: list[Path], checked: list[Locked], run: str, screen: Screen) -> None:
@@ -167,6 +186,8 @@ def _tell(files: list[Path], checked: list[Locked], run: str, screen: Screen) ->
         screen.say("export", words.text("report.written", screen.lang, path=file, size=size))
     changed = [file.name for file in checked if file.state == "changed"]
     missing = [file.name for file in checked if file.state == "missing"]
+    if export_provenance.FILE_NAME not in [file.name for file in files]:
+        screen.tell("left out", "export.nothing-made", name=export_provenance.FILE_NAME)
     if changed:
         names = ", ".join(changed)
         screen.say("left out", words.text("export.changed", screen.lang, names=names))

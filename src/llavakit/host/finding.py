@@ -27,7 +27,7 @@ class Found:
 def find(place: Workspace, name: str) -> Found:
     """The run ``name``; the newest of the workspace for an empty one.
 
-    Raises RecordError ``no-run``, and what :func:`llavakit.record.load` raises.
+    Raises RecordError ``no-run``, ``no-runs``, and what :func:`llavakit.record.load` raises.
     """
     if not name:
         return _newest(place)
@@ -40,18 +40,22 @@ def find(place: Workspace, name: str) -> Found:
 
 def all_runs(place: Workspace) -> list[Found]:
     """The runs of a workspace whose records can be read, in the order of their ids."""
-    files = sorted(place.runs.glob(f"*/{record.FILE_NAME}"))
-    found = []
-    for file in files:
+    return _read(place)[0]
+
+
+def _read(place: Workspace) -> tuple[list[Found], list[RecordError]]:
+    """The runs whose records can be read, and why others cannot."""
+    found, refused = [], []
+    for file in sorted(place.runs.glob(f"*/{record.FILE_NAME}")):
         try:
             found.append(Found(record.load(file), file.absolute()))
-        except RecordError:
-            continue
-    return found
+        except RecordError as error:
+            refused.append(error)
+    return found, refused
 
 
 def _newest(place: Workspace) -> Found:
-    found = all_runs(place)
+    found, refused = _read(place)
     if not found:
-        raise RecordError("no-run", run="-", folder=place.runs)
+        raise refused[-1] if refused else RecordError("no-runs", folder=place.runs)
     return max(found, key=lambda each: each.file.stat().st_mtime_ns)

@@ -133,6 +133,10 @@ TABLE: dict[str, Words] = {
         "In a clone of the kit, with the run's record {name}, whose hash is above:",
         "在本工具的克隆中,使用该运行的记录 {name}(哈希见上表):",
     ),
+    "export.nothing-made": Words(
+        "{name}: the run has made nothing yet that it could be about",
+        "{name}:该运行尚未生成任何内容,无可说明",
+    ),
     "export.changed": Words(
         "other bytes than recorded, so not in the crate: {names}",
         "内容与记录不同,未列入 crate:{names}",
