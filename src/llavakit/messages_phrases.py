@@ -32,6 +32,7 @@ TABLE: dict[str, Words] = {
         "a text in it is not Unicode: half of a surrogate pair",
         "其中有文字不是有效的 Unicode:只有半个代理对",
     ),
+    "none": Words("none", "无"),
     "above": Words("the lines above", "上面几行"),
     "below": Words("the lines below", "下面几行"),
     # --- how a Python 3.10 was found ---

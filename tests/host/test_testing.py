@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,23 @@ def test_parts_run_at_once_and_each_is_shown_whole(
     ]  # fmt: skip
     assert [line.split() for line in err.splitlines()[-2:]] == [["one", "passed"],
                                                                 ["two", "passed"]]  # fmt: skip
+
+
+def test_where_one_part_cannot_begin_none_goes_on(tmp_path: Path) -> None:
+    parts = [part("one", "import time; time.sleep(60)"),
+             Part("two", "test.inside", [tmp_path / "no-such-python"])]  # fmt: skip
+    begun: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def keep(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        begun.append(start(*args, **options))
+        return begun[-1]
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FileNotFoundError):
+        patch.setattr(subprocess, "Popen", keep)
+        testing.run(parts, Screen())
+    [one] = begun
+    assert one.returncode == -signal.SIGTERM, "ended, and waited for"
 
 
 @pytest.mark.parametrize(("statuses", "whole"), [((5, 0), 5), ((0, 1), 1), ((2, 1), 2)])

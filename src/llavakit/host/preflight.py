@@ -18,6 +18,7 @@ from llavakit.host import environment, memory, nvidia, profiles, words
 from llavakit.host.console import Screen
 from llavakit.host.nvidia import Gpu
 from llavakit.host.settings import Settings
+from llavakit.phrases import phrase
 from llavakit.recipe import Recipe
 
 BUILT_FOR = ((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
@@ -87,7 +88,7 @@ def check_gpu(recipe: Recipe, found: Sequence[Gpu], gpus: str, needs: tuple[int,
     """
     chosen = nvidia.chosen(found, gpus)
     if not chosen:
-        names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
+        names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or phrase("none")
         raise StepError("no-such-gpu", wanted=gpus, found=names)
     ranks, (train, ask) = recipe.train.ranks if needs[0] else 1, needs
     if len(chosen) < ranks:

@@ -66,8 +66,10 @@ def run(parts: Sequence[Part], screen: Screen) -> int:
     screen.tell("test", "test.at-once", names=names)
     with tempfile.TemporaryDirectory(prefix="llavakit-test-") as place:
         printed = [Path(place, part.name) for part in parts]
-        begun = [_begin(part, file) for part, file in zip(parts, printed, strict=True)]
+        begun: list[subprocess.Popen[bytes]] = []
         try:
+            for part, file in zip(parts, printed, strict=True):
+                begun.append(_begin(part, file, begun))
             for part, process, file in zip(parts, begun, printed, strict=True):
                 screen.tell(part.name, part.what)
                 _show(file, process)
@@ -78,12 +80,20 @@ def run(parts: Sequence[Part], screen: Screen) -> int:
     return next(filter(None, statuses), 0)
 
 
-def _begin(part: Part, printed: Path) -> subprocess.Popen[bytes]:
-    with printed.open("wb") as file:
-        return subprocess.Popen(
-            part.argv, cwd=KIT, env={**os.environ, **part.more},
-            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+def _begin(
+    part: Part, printed: Path, others: Sequence[subprocess.Popen[bytes]]
+) -> subprocess.Popen[bytes]:
+    """Raises OSError, and ends the ``others``, where it cannot begin."""
+    try:
+        with printed.open("wb") as file:
+            return subprocess.Popen(
+                part.argv, cwd=KIT, env={**os.environ, **part.more},
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+    except OSError:
+        for process in others:
+            process.terminate()
+        raise
 
 
 def _show(printed: Path, process: subprocess.Popen[bytes]) -> None:

@@ -115,6 +115,15 @@ TABLE: dict[str, Words] = {
     "doctor.engine.rootful": Words(
         "jobs run as you, never as root", "任务以您的身份运行,绝不使用 root"
     ),
+    "doctor.engine.rootful-for-root": Words(
+        "jobs run as uid {uid}, since you are root, never as root",
+        "您是 root,任务以 uid {uid} 的身份运行,绝不使用 root",
+    ),
+    "doctor.engine.remaps-for-root": Words(
+        "the engine remaps users; jobs are kept out of that (userns=host) and run as uid {uid}, "
+        "since you are root",
+        "引擎会映射用户;任务不参与映射(userns=host);您是 root,任务以 uid {uid} 的身份运行",
+    ),
     "doctor.engine.remaps": Words(
         "the engine remaps users; jobs are kept out of that (userns=host) and run as you",
         "引擎会映射用户;任务不参与映射(userns=host),以您的身份运行",

@@ -190,6 +190,12 @@ def _(m: Machine) -> None:
     m.options["gpus"] = "3"
 
 
+@case("gpu.device", "fail", "no GPU 3; it has none.", "--gpus")
+def _(m: Machine) -> None:
+    m.options["gpus"], m.device = "3", False
+    m.recipe, m.overrides = "tiny", []
+
+
 @case("gpu.driver", "fail", "470.57.02", "ubuntu-drivers")
 def _(m: Machine) -> None:
     m.gpus = [replace(L20, driver="470.57.02")]
@@ -490,15 +496,19 @@ def test_every_check_has_a_host_that_lacks_what_it_looks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "uid", "words"),
     [
-        ({"rootless": True}, "root in a container is you"),
-        ({"remaps_users": True}, "userns=host"),
-        ({}, "never as root"),
+        ({"rootless": True}, 0, "root in a container is you"),
+        ({"remaps_users": True}, 5, "userns=host) and run as you"),
+        ({"remaps_users": True}, 0, "userns=host) and run as uid 10001, since you are root"),
+        ({}, 5, "jobs run as you, never as root"),
+        ({}, 0, "jobs run as uid 10001, since you are root, never as root"),
     ],
 )
-def test_who_jobs_are(machine: Machine, change: dict[str, object], words: str) -> None:
+def test_who_jobs_are(machine: Machine, change: dict[str, object], uid: int, words: str) -> None:
     machine.answer |= change
+    machine.patch.setattr(os, "getuid", lambda: uid)
+    machine.patch.setattr(engine.mounts, "job_user", lambda _: (uid or 10001, 1))
     assert words in machine.look("engine.user").found
 
 

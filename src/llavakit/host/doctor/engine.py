@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
-from llavakit.engines import docker_facts
+from llavakit.engines import docker_facts, mounts
 from llavakit.engines.docker_facts import Address, EngineFacts
 from llavakit.errors import EngineError
 from llavakit.host.doctor.findings import Check, Finding, Host, Status
@@ -70,7 +71,9 @@ def user(host: Host) -> Finding:
         return facts
     if facts.rootless:
         return host.passed("engine.rootless")
-    return host.passed("engine.remaps" if facts.remaps_users else "engine.rootful")
+    key = "engine.remaps" if facts.remaps_users else "engine.rootful"
+    uid, _ = mounts.job_user(host.workspace.root)
+    return host.passed(f"{key}-for-root" if os.getuid() == 0 else key, uid=uid)
 
 
 def limits(host: Host) -> Finding:

@@ -10,6 +10,7 @@ from llavakit.host import environment, nvidia, preflight, profiles
 from llavakit.host.doctor.findings import Check, Finding, Host, Status
 from llavakit.host.nvidia import Gpu
 from llavakit.host.pipeline import ASKS
+from llavakit.phrases import phrase
 
 SECONDS = 4.0
 """nvidia-smi wakes a GPU that nobody uses."""
@@ -20,6 +21,9 @@ def device(host: Host) -> Finding:
     if host.pipeline.gpus() == "none" or not environment.has_nvidia_gpu():
         if host.needs_gpu:
             return host.refused("fail", StepError("needs-gpu", recipe=host.recipe.name))
+        if host.settings.gpus not in ("auto", "none"):
+            error = StepError("no-such-gpu", wanted=host.settings.gpus, found=phrase("none"))
+            return host.refused("fail", error)
         return host.skipped("gpu.none")
     found = host.gpus()
     if not found:
