@@ -58,10 +58,12 @@ def test_where_one_part_cannot_begin_none_goes_on(tmp_path: Path) -> None:
         begun.append(start(*args, **options))
         return begun[-1]
 
+    began = time.monotonic()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(FileNotFoundError):
         patch.setattr(subprocess, "Popen", keep)
         testing.run(parts, Screen())
     [one] = begun
+    assert time.monotonic() - began < testing.GRACE_SECONDS / 2
     assert one.returncode == -signal.SIGTERM, "ended, and waited for"
 
 

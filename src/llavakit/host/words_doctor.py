@@ -117,12 +117,12 @@ TABLE: dict[str, Words] = {
     ),
     "doctor.engine.rootful-for-root": Words(
         "jobs run as uid {uid}, since you are root, never as root",
-        "您是 root,任务以 uid {uid} 的身份运行,绝不使用 root",
+        "您是 root,任务以编号 {uid} 的用户身份运行,绝不使用 root",
     ),
     "doctor.engine.remaps-for-root": Words(
         "the engine remaps users; jobs are kept out of that (userns=host) and run as uid {uid}, "
         "since you are root",
-        "引擎会映射用户;任务不参与映射(userns=host);您是 root,任务以 uid {uid} 的身份运行",
+        "引擎会映射用户;任务不参与映射(userns=host);您是 root,任务以编号 {uid} 的用户身份运行",
     ),
     "doctor.engine.remaps": Words(
         "the engine remaps users; jobs are kept out of that (userns=host) and run as you",

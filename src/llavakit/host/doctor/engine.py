@@ -71,9 +71,10 @@ def user(host: Host) -> Finding:
         return facts
     if facts.rootless:
         return host.passed("engine.rootless")
-    key = "engine.remaps" if facts.remaps_users else "engine.rootful"
-    uid, _ = mounts.job_user(host.workspace.root)
-    return host.passed(f"{key}-for-root" if os.getuid() == 0 else key, uid=uid)
+    if os.getuid() == 0:
+        key = "engine.remaps-for-root" if facts.remaps_users else "engine.rootful-for-root"
+        return host.passed(key, uid=mounts.job_user(host.workspace.root)[0])
+    return host.passed("engine.remaps" if facts.remaps_users else "engine.rootful")
 
 
 def limits(host: Host) -> Finding:
