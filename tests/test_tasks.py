@@ -37,6 +37,7 @@ def test_the_list_names_every_task_with_a_summary() -> None:
 @pytest.mark.parametrize("name", ["train", "reproduce", "verify", "report", "export"])
 def test_every_task_helps_with_its_options(name: str) -> None:
     shown = invoke("--help", name, COLUMNS="80").stdout
+    assert invoke(name, "--help", COLUMNS="80").stdout == shown
     assert "results as JSON on standard output" in shown
     assert "the folder for models, data, runs and cache" in shown
 

@@ -152,7 +152,7 @@ COMMANDS: dict[str, Callable[[Call], int]] = {
     "build": lambda call: building.build(call.settings, call.options, call.screen),
     "lock": lambda call: building.lock(call.screen),
     "doctor": lambda call: doctor.report(
-        Host(call.settings, call.pipeline(), making.TARGETS["compare"]),
+        Host(call.settings, call.pipeline(), making.TARGETS["compare"], options=call.options),
         fix=bool(call.options.get("fix")),
     ),
     "runs": lambda call: runs.report(call.workspace, call.screen),

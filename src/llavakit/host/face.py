@@ -34,6 +34,9 @@ def face(body: Callable[..., Any], known: Mapping[str, str], argv: Sequence[str]
             if has_word(made, argv):
                 made.positional = [name]
             made.help = dict(told)  # listing a task's arguments takes their help away
+    if words and not {"-h", "--help"}.isdisjoint(argv) and not has_word(made, argv):
+        made.positional = []  # or the first word would be --help
+        made.help = dict(told)
     return made
 
 

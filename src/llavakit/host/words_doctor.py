@@ -181,7 +181,7 @@ TABLE: dict[str, Words] = {
         "not made yet: {folder}; it is made when first needed (about 3 GB to fetch)",
         "尚未建立:{folder};首次需要时会建立(约需下载 3 GB)",
     ),
-    "doctor.local.missing.remedy": paste("invoke demo{engine}"),
+    "doctor.local.missing.remedy": paste("{demo}"),
     # --- the GPU ---
     "doctor.gpu.none": Words("no GPU, and this recipe needs none", "没有 GPU,此配方也不需要"),
     "doctor.gpu.not-there": Words("no GPU to look at", "没有可检查的 GPU"),
@@ -273,5 +273,5 @@ TABLE: dict[str, Words] = {
         "the driver works in a job, the pinned torch does not: {why}",
         "任务中驱动可用,但锁定的 torch 出错:{why}",
     ),
-    "doctor.probe.torch.remedy": paste("invoke verify --environment"),
+    "doctor.probe.torch.remedy": paste("{verify} --environment"),
 }

@@ -78,8 +78,7 @@ TABLE: dict[str, Words] = {
         "需下载 {need} GiB,届时共需 {all} GiB;{folder} 仅空闲 {free} GiB",
     ),
     "doctor.disk.fetch-full.remedy": Words(
-        "invoke doctor --recipe {recipe} --workspace /a/larger/disk",
-        "invoke doctor --recipe {recipe} --workspace /更大的磁盘",
+        "{elsewhere} --workspace /a/larger/disk", "{elsewhere} --workspace /更大的磁盘"
     ),
     "doctor.disk.write": Words(
         "{need} GiB to write, {all} in all by then; {free} GiB free",
@@ -90,17 +89,14 @@ TABLE: dict[str, Words] = {
         "需写入 {need} GiB,届时共需 {all} GiB;{folder} 仅空闲 {free} GiB",
     ),
     "doctor.disk.write-full.remedy": Words(
-        "invoke doctor --recipe {recipe} --workspace /a/larger/disk",
-        "invoke doctor --recipe {recipe} --workspace /更大的磁盘",
+        "{elsewhere} --workspace /a/larger/disk", "{elsewhere} --workspace /更大的磁盘"
     ),
     "doctor.disk.write-keep": Words(
         "{need} GiB to write, {all} in all by then; only {free} GiB free; one checkpoint at a "
         "time would fit",
         "需写入 {need} GiB,届时共需 {all} GiB;仅空闲 {free} GiB;若只保留一个检查点则够用",
     ),
-    "doctor.disk.write-keep.remedy": paste(
-        "invoke train --recipe {recipe} --set train.checkpoints.keep=1"
-    ),
+    "doctor.disk.write-keep.remedy": paste("{keep_one}"),
     "doctor.disk.no-inodes": Words("this file system does not count them", "此文件系统不计数"),
     "doctor.disk.inodes": Words("room for {free} files", "还可存放 {free} 个文件"),
     "doctor.disk.few-inodes": Words(
@@ -134,7 +130,7 @@ TABLE: dict[str, Words] = {
     "doctor.workspace.remote.remedy": paste("export INVOKE_LLAVAKIT_WORKSPACE=$HOME/llavakit"),
     "doctor.workspace.free": Words("no other command is at work in it", "没有其他命令在使用"),
     "doctor.workspace.in-use": Words("in use by {owner}", "正被 {owner} 使用"),
-    "doctor.workspace.in-use.remedy": paste("invoke runs"),
+    "doctor.workspace.in-use.remedy": paste("{runs}"),
     "doctor.clock.sane": Words("{now} UTC", "{now}(UTC 时间)"),
     "doctor.clock.behind": Words(
         "{now} UTC is before this clone's own {kit}", "{now} UTC 早于本代码的时间 {kit}"
@@ -179,10 +175,10 @@ TABLE: dict[str, Words] = {
         "nobody waits for these any more ({count}): {names}",
         "以下 {count} 个容器已无人等待:{names}",
     ),
-    "doctor.left.containers.remedy": paste("invoke doctor --fix"),
+    "doctor.left.containers.remedy": paste("{doctor} --fix"),
     "doctor.left.no-files": Words("none", "无"),
     "doctor.left.files": Words("half-made ({count}): {names}", "未完成的 {count} 项:{names}"),
-    "doctor.left.files.remedy": paste("invoke doctor --fix"),
+    "doctor.left.files.remedy": paste("{doctor} --fix"),
     "doctor.left.no-downloads": Words("none", "无"),
     "doctor.left.downloads": Words(
         "cut off ({count}), {size} are here; `invoke models` goes on from there",

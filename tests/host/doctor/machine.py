@@ -112,7 +112,8 @@ class Machine:
         merged = settings.resolve(DEFAULTS, {"workspace": str(self.root), **self.options})
         screen = Screen(lang=self.lang)
         pipeline = Pipeline(merged, screen, made, Workspace(self.root), lambda: pytest.fail("ran"))
-        return Host(merged, pipeline, TARGETS["compare"], self.environ)
+        options = {"recipe": self.recipe, "set": self.overrides, **self.options}
+        return Host(merged, pipeline, TARGETS["compare"], self.environ, options=options)
 
     def look(self, check_id: str) -> Finding:
         check = next(check for check in CHECKS if check.id == check_id)

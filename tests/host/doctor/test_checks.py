@@ -17,7 +17,7 @@ from llavakit import workspace
 from llavakit.engines import docker_facts, venv
 from llavakit.engines.docker_facts import Leftover
 from llavakit.errors import EngineError, EnvironmentFailure
-from llavakit.host import environment, nvidia
+from llavakit.host import driver, environment, nvidia
 from llavakit.host.doctor import checks, engine, memory, place
 from llavakit.host.doctor.checks import CHECKS
 from llavakit.host.nvidia import Holder
@@ -306,7 +306,7 @@ def _(m: Machine) -> None:
     m.labels, m.disk = None, m.statvfs(free=20 * GIB)
 
 
-@case("disk.write", "fail", "43.8 GiB to write, 60.5 in all", "--recipe tutorial --workspace")
+@case("disk.write", "fail", "43.8 GiB to write, 60.5 in all", "--workspace /a/larger/disk")
 def _(m: Machine) -> None:
     m.disk = m.statvfs(free=42 * GIB)
 
@@ -437,17 +437,17 @@ def leftover(m: Machine, **labels: str) -> Leftover:
     return Leftover("llavakit-train-1", "created", labels, str(m.root), 5)
 
 
-@case("leftovers.containers", "warn", "(1): llavakit-train-1", "invoke doctor --fix")
+@case("leftovers.containers", "warn", "(1): llavakit-train-1", " --fix")
 def _(m: Machine) -> None:
     m.left = [leftover(m)]
 
 
-@case("leftovers.containers", "warn", "(1): llavakit-train-1", "invoke doctor --fix")
+@case("leftovers.containers", "warn", "(1): llavakit-train-1", " --fix")
 def _(m: Machine) -> None:
     m.left = [replace(leftover(m, workspace="another"), workspace="/gone", seconds=900)]
 
 
-@case("leftovers.files", "warn", "models/.tiny-1.partial", "invoke doctor --fix")
+@case("leftovers.files", "warn", "models/.tiny-1.partial", " --fix")
 def _(m: Machine) -> None:
     half = m.root / "models" / ".tiny-1.partial"
     half.mkdir(parents=True)
@@ -563,7 +563,7 @@ def test_a_run_that_is_driven_keeps_what_it_has(machine: Machine) -> None:
     machine.left = [leftover(machine)]
     run = machine.root / "runs" / "tiny-0"
     run.mkdir(parents=True)
-    with FileLock(run / ".driver"):
+    with FileLock(run / driver.LOCK_FILE):
         assert machine.look("leftovers.containers").status == "pass"
     assert machine.look("leftovers.containers").status == "warn"
 
@@ -590,6 +590,29 @@ def test_a_workspace_that_may_not_be_looked_at_is_not_gone(machine: Machine) -> 
     assert machine.look("leftovers.containers").status == "pass"
     machine.left.append(replace(theirs, name="gone", workspace="/gone/w", seconds=9000))
     assert "(1): gone" in machine.look("leftovers.containers").found
+
+
+def test_what_is_to_be_pasted_is_for_the_same_workspace_and_recipe(machine: Machine) -> None:
+    machine.options |= {"workspace": "/my disk/w", "weights": "random", "engine": "docker",
+                        "data": "workspace/x"}  # fmt: skip
+    same = "--recipe tutorial --set train.checkpoints.keep=2 --weights random --data workspace/x"
+    same += " --engine docker"
+    machine.left = [leftover(machine)]
+    fix = machine.look("leftovers.containers").remedy
+    assert fix == f"invoke doctor {same} --workspace '/my disk/w' --fix"
+    machine.disk = machine.statvfs(free=5 * GIB)
+    assert machine.look("disk.write").remedy == f"invoke doctor {same} --workspace /a/larger/disk"
+    host = machine.host()
+    assert host.lacks("warn", "disk.write-keep", need=1, all=1, free=1).remedy == (
+        "invoke train --recipe tutorial --weights random --data workspace/x --engine docker"
+        " --workspace '/my disk/w' --set train.checkpoints.keep=1"
+    )
+    assert host.lacks("warn", "workspace.in-use", owner="x").remedy == (
+        "invoke runs --workspace '/my disk/w'"
+    )
+    assert host.lacks("warn", "local.missing", folder="x").remedy == (
+        "invoke demo --engine docker --workspace '/my disk/w'"
+    )
 
 
 def test_mirrors_are_asked_in_place_of_the_hubs(machine: Machine) -> None:

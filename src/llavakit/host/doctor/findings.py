@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from llavakit.engines import docker_facts, local
 from llavakit.engines.base import Engine
 from llavakit.engines.docker_facts import EngineFacts
 from llavakit.errors import EngineError, KitError
-from llavakit.host import environment, nvidia, preflight, words
+from llavakit.host import driver, environment, nvidia, preflight, words
 from llavakit.host.jobs import labels as job_labels
 from llavakit.host.nvidia import Gpu
 from llavakit.host.pipeline import Pipeline
@@ -26,8 +27,17 @@ from llavakit.workspace import Workspace
 Status = Literal["pass", "warn", "fail", "skip"]
 ENGINE_SECONDS = 2.0
 GIB = 2**30
-DRIVER_LOCK = ".driver"
-"""In a run's folder: whoever takes the run from stage to stage holds it."""
+ALIKE = ("recipe", "set", "weights", "llm", "vision", "projector", "data", "engine", "gpus",
+         "workspace")  # fmt: skip
+TAKES: dict[str, tuple[str, ...]] = {
+    "doctor": ALIKE,
+    "train": ALIKE,
+    "demo": ("engine", "workspace"),
+    "runs": ("workspace",),
+    "verify": ("engine", "workspace"),
+}
+"""Which of doctor's options mean the same to a task; another recipe's --set is none of demo's."""
+KEEP = "--set train.checkpoints.keep"
 T = TypeVar("T")
 
 
@@ -81,6 +91,8 @@ class Host:
     targets: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     probed: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What doctor was called with: what it says to paste is called with the same."""
 
     def __post_init__(self) -> None:
         self._docker = Once(self._look_for_docker)
@@ -172,8 +184,8 @@ class Host:
 
     def at_work(self) -> str:
         """The command, run or job that is at work in the workspace; empty where none is."""
-        drivers = self.workspace.runs.glob(f"*/{DRIVER_LOCK}")
-        driven = (path.parent.name for path in drivers if is_held(path))
+        runs = (path.parent for path in self.workspace.runs.glob(f"*/{driver.LOCK_FILE}"))
+        driven = (run.name for run in runs if driver.is_driven(run))
         return self.holder() or next(driven, "") or next(iter(self.jobs()), "")
 
     def say(self, key: str, /, **params: object) -> str:
@@ -187,7 +199,28 @@ class Host:
 
     def lacks(self, status: Status, key: str, /, **params: object) -> Finding:
         """What is wrong, and its remedy: ``KEY.remedy`` in the table of words."""
-        return Finding(status, self.say(key, **params), self.say(f"{key}.remedy", **params))
+        remedy = self.say(f"{key}.remedy", **self._commands(), **params)
+        return Finding(status, self.say(key, **params), remedy)
+
+    def command(self, task: str, *, leaving: str = "") -> str:
+        """A command line of ``task`` with the options that it shares with this doctor."""
+        words = ["invoke", task]
+        for name in TAKES[task]:
+            value = self.options.get(name)
+            for each in value if isinstance(value, list | tuple) else [value] if value else []:
+                if f"--{name}" != leaving and not f"--{name} {each}".startswith(f"{leaving}="):
+                    words += [f"--{name}", str(each)]
+        return shlex.join(words)
+
+    def _commands(self) -> dict[str, str]:
+        return {
+            "doctor": self.command("doctor"),
+            "elsewhere": self.command("doctor", leaving="--workspace"),
+            "keep_one": self.command("train", leaving=KEEP) + f" {KEEP}=1",
+            "demo": self.command("demo"),
+            "runs": self.command("runs"),
+            "verify": self.command("verify"),
+        }
 
     def refused(self, status: Status, error: KitError) -> Finding:
         """What a command would say when it refuses to begin."""

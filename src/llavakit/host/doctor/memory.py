@@ -116,7 +116,7 @@ def _step(host: Host, keys: tuple[str, str], need: float, before: float) -> Find
     """``need`` and ``before`` in GiB: of this step, and of what comes before it on that disk."""
     free, folder = _free(host), host.workspace.root
     params = {"need": f"{need:.3g}", "all": f"{need + before:.3g}", "free": f"{free:.1f}",
-              "folder": folder, "recipe": host.recipe.name}  # fmt: skip
+              "folder": folder}  # fmt: skip
     if free < need + before:
         return host.lacks("fail", keys[1], **params)
     return host.passed(keys[0], **params)

@@ -74,8 +74,7 @@ def local(host: Host) -> Finding:
     folder = environment.local_folder(host.settings)
     if environment.has_local(host.settings):
         return host.passed("local.ready", folder=folder)
-    engine = "" if host.settings.engine == "auto" else f" --engine {host.settings.engine}"
-    return host.lacks("warn", "local.missing", folder=folder, engine=engine)
+    return host.lacks("warn", "local.missing", folder=folder)
 
 
 CHECKS = (

@@ -67,7 +67,7 @@ def runs_here(host: Host, rows: Sequence[Row]) -> str:
     if not failed or host.recipe.name == "tiny" or not failed - gpu <= NOT_FOR_TINY:
         return ""
     broken = bool(gpu) and environment.has_nvidia_gpu()
-    return "invoke demo" + " --gpus none" * broken
+    return host.command("demo") + " --gpus none" * broken
 
 
 def _failed(rows: Sequence[Row]) -> list[str]:
