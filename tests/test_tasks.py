@@ -85,10 +85,10 @@ def test_the_list_comes_at_once() -> None:
         (("report", "--markdown", "nosuch"), "invoke runs"),
         (("reproduce", "nosuch"), "invoke runs"),
         (("reproduce", "README.md"), "run.schema.json"),
-        (("expect",), "invoke runs"),
-        (("report",), "invoke runs"),
+        (("expect",), "invoke demo"),
+        (("report",), "invoke demo"),
         (("export", "--to", "x", "nosuch"), "invoke runs"),
-        (("export",), "invoke runs"),
+        (("export",), "invoke demo"),
         (("diff", "one", "other"), "invoke runs"),
     ],
 )

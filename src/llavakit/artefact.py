@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from llavakit.errors import ConfigurationError
 from llavakit.locks import LOCK, digest
+from llavakit.phrases import phrase
 from llavakit.schema import AS_TUPLE, Part, PositiveFloat, Sha256, Text, Texts
 
 Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -152,7 +153,7 @@ def from_text(where: str) -> ModelScope | HuggingFace:
     """
     found = _WHERE.fullmatch(where)
     if found is None:
-        allowed = "a folder that is there, modelscope:OWNER/NAME, huggingface:OWNER/NAME@REVISION"
-        raise ConfigurationError("bad-value", key="the source", value=where, allowed=allowed)
+        key, allowed = phrase("the-source"), phrase("allowed.source")
+        raise ConfigurationError("bad-value", key=key, value=where, allowed=allowed)
     given = {key: value for key, value in found.groupdict().items() if value}
     return (ModelScope if given["hub"] == "modelscope" else HuggingFace).model_validate(given)

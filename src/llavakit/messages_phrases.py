@@ -33,6 +33,18 @@ TABLE: dict[str, Words] = {
         "其中有文字不是有效的 Unicode:只有半个代理对",
     ),
     "none": Words("none", "无"),
+    # --- what may be named ---
+    "the-source": Words("the source", "来源"),
+    "allowed.source": Words(
+        "a folder that is there, `modelscope:OWNER/NAME`, `huggingface:OWNER/NAME@REVISION`",
+        "本机已有的文件夹、`modelscope:OWNER/NAME`、`huggingface:OWNER/NAME@REVISION`",
+    ),
+    "allowed.file": Words("a file that is there", "本机已有的文件"),
+    "allowed.ranks": Words("`all`, or a number from 1", "`all` 或从 1 起的数"),
+    "allowed.iterations": Words("a number from 2 on", "从 2 起的数"),
+    "allowed.certificates": Words(
+        "a file of certificates in PEM format, or unset it", "PEM 格式的证书文件,或取消该变量"
+    ),
     "above": Words("the lines above", "上面几行"),
     "below": Words("the lines below", "下面几行"),
     # --- how a Python 3.10 was found ---

@@ -417,6 +417,8 @@ def test_what_changed_or_went_is_no_part_and_is_said(
     assert said["changed"] == ["runs/tiny-1/train/history.json"]
     assert said["missing"] == ["runs/tiny-1/train/iter_4_weights.pth"]
     assert "runs/tiny-1/train/history.json" in printed.err
+    exporting.export(place, "", "", Screen(lang="zh"))
+    assert "left out" not in capsys.readouterr().err
     found = graph((train.parent / "ro-crate-metadata.json").read_text())
     assert not [name for name in references(found["./"]["hasPart"]) if name.startswith("train")]
     for path, sha256 in said["files"].items():

@@ -159,6 +159,9 @@ def test_what_is_neither_is_refused_in_words(options: dict[str, Any]) -> None:
         apply(tiny(), options)
     assert caught.value.id == "configuration.bad-value"
     assert next(iter(options.values())) in caught.value.what()
+    said = caught.value.what("zh") + caught.value.remedy("zh")
+    assert "the source" not in said
+    assert "本机已有的文件" in said
 
 
 @pytest.mark.parametrize(

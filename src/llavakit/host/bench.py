@@ -20,6 +20,7 @@ from llavakit.host.console import Screen
 from llavakit.host.disk import disk_errors
 from llavakit.host.follow import follow
 from llavakit.host.pipeline import Pipeline
+from llavakit.phrases import phrase
 
 TOGETHER_SECONDS = 2.0
 
@@ -221,5 +222,5 @@ def _interrupted_once() -> Iterator[None]:
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 2:
         raise ConfigurationError("bad-value", key="--iterations", value=text,
-                                 allowed="a number from 2 on")  # fmt: skip
+                                 allowed=phrase("allowed.iterations"))  # fmt: skip
     return int(text)

@@ -15,6 +15,7 @@ from llavakit.artefact import Artefact, HuggingFace, ModelScope
 from llavakit.errors import ConfigurationError, DataError, RecipeError
 from llavakit.locks import file_sha256
 from llavakit.parts import DrawnProjector, Given
+from llavakit.phrases import phrase
 from llavakit.recipe import Recipe
 
 PARTS = ("llm", "vision", "projector")
@@ -50,7 +51,7 @@ def apply(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
             raw["weights"][part] = Given(source="path", path=str(path)).model_dump(mode="json")
         elif part == "projector":
             raise ConfigurationError(
-                "bad-value", key="--projector", value=where, allowed="a file that is there"
+                "bad-value", key="--projector", value=where, allowed=phrase("allowed.file")
             )
         else:
             raw["weights"][part] = _remote(part, where, getattr(recipe.weights, part))

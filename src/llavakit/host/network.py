@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llavakit.engines.base import Mount
 from llavakit.errors import ConfigurationError
+from llavakit.phrases import phrase
 from llavakit.workspace import INPUTS
 
 NO_TRACKING = {"DO_NOT_TRACK": "1"}
@@ -59,7 +60,7 @@ def access(environ: Mapping[str, str]) -> Access:
         return Access(NO_TRACKING | env)
     bundle = Path(environ[name]).expanduser()
     if not bundle.is_file():
-        allowed = "a file of certificates in PEM format, or unset it"
+        allowed = phrase("allowed.certificates")
         raise ConfigurationError("bad-value", key=name, value=bundle, allowed=allowed)
     env |= dict.fromkeys(CA_READERS, CA_PLACE)
     return Access(NO_TRACKING | env, (Mount(bundle.absolute(), CA_PLACE),))

@@ -13,6 +13,7 @@ from llavakit.host import nvidia, provenance, results
 from llavakit.host.console import Screen
 from llavakit.host.plan import Plan, Stage
 from llavakit.locks import LOCK
+from llavakit.phrases import phrase
 from llavakit.recipe import Recipe, overridden
 from llavakit.workspace import Workspace
 
@@ -38,7 +39,7 @@ def apply(recipe: Recipe, options: Mapping[str, Any], gpus: str) -> Recipe:
         asked = str(len(found))
     if not re.fullmatch(r"[1-9]\d{0,3}", asked):
         raise ConfigurationError(
-            "bad-value", key="--ranks", value=asked, allowed="all, or a number from 1"
+            "bad-value", key="--ranks", value=asked, allowed=phrase("allowed.ranks")
         )
     return overridden(recipe, [f"train.ranks={asked}"])
 

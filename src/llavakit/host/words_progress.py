@@ -17,6 +17,8 @@ TABLE: dict[str, Words] = {
     "label.sources": Words("sources", "来源"),
     "label.weights": Words("weights", "权重"),
     "label.first use": Words("first use", "首次使用"),
+    "label.left out": Words("left out", "未列入"),
+    "label.export": Words("export", "导出"),
     "label.moved aside": Words("moved aside", "已移开"),
     "label.verified": Words("verified", "已校验"),
     "label.merged": Words("merged", "已合并"),
