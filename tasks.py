@@ -11,6 +11,10 @@ HELP = {
     "engine": "docker, local or auto",
     "gpus": "all, none, 0,1 ... or auto",
     "ranks": "how many processes train together, a GPU each: a number or all",
+    "nodes": "how many hosts train together; --ranks counts the processes of all",
+    "node_rank": "which of the hosts this one is, from 0",
+    "rendezvous": "HOST:PORT of host 0, where the hosts meet",
+    "network": "docker's network on which hosts meet; without it the host's own",
     "workspace": "the folder for models, data, runs and cache",
     "plan": "show what would run and why, and the `docker run` lines; run nothing",
     "detach": "leave it to a process of its own; the terminal may be closed",
@@ -86,8 +90,8 @@ def data(c, recipe="", set=None, data="", engine="", workspace="", plan=False, y
 
 @face
 def train(c, recipe="", set=None, weights="", llm="", vision="", projector="", data="", engine="",
-          gpus="", ranks="", workspace="", plan=False, detach=False, fresh=False, yes=False,
-          json=False, lang=""):  # fmt: skip
+          gpus="", ranks="", nodes="", node_rank="", rendezvous="", network="", workspace="",
+          plan=False, detach=False, fresh=False, yes=False, json=False, lang=""):  # fmt: skip
     """Fine-tune, after whatever is missing before it."""
     call("train", c, locals())
 

@@ -74,6 +74,13 @@ TABLE: dict[str, Words] = {
         "{ranks} 个训练进程:每步 {batch} 个样本(单进程为 {alone}),{iterations} 次迭代(单进程为 "
         "{before});学习率仍为 {rate}",
     ),
+    "note.meets": Words(
+        "host {host} waits at {address} for the hosts {others}",
+        "{host} 号主机在 {address} 等待主机 {others}",
+    ),
+    "lost.silent": Words("silent for {seconds} s", "{seconds} 秒没有消息"),
+    "lost.broken": Words("its connection broke", "连接中断"),
+    "note.met": Words("hosts: {hosts}", "主机:{hosts}"),
     "note.float32": Words(
         "no GPU: the language model is loaded in float32 instead of {dtype}",
         "没有 GPU:语言模型以 float32 加载,而非 {dtype}",

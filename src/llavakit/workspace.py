@@ -19,6 +19,7 @@ from llavakit.errors import WorkspaceError
 INPUTS = "inputs"
 """Folders that are kept elsewhere appear here (mounts or links)."""
 BUSY_FILE = ".busy"
+LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,17 @@ class Workspace:
             raise WorkspaceError("not-writable", folder=self.root, why=str(error)) from None
 
     @contextlib.contextmanager
-    def lock(self, owner: str, on_wait: Callable[[str], None]) -> Iterator[None]:
-        """Hold the workspace for one command at a time.
+    def lock(
+        self, owner: str, on_wait: Callable[[str], None], name: str = LOCK_FILE
+    ) -> Iterator[None]:
+        """Hold the workspace for one command at a time, or what ``name`` stands for of it.
 
         ``owner`` is what another process is told it waits for; ``on_wait`` is called once with the
         present owner before this one waits.
         """
         self.create()
-        lock = FileLock(self.root / ".lock")
-        note = self.root / ".lock-owner"
+        lock = FileLock(self.root / name)
+        note = self.root / f"{name}-owner"
         try:
             lock.acquire(timeout=0)
         except Timeout:

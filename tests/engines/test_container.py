@@ -268,6 +268,24 @@ def test_what_is_at_loopback_is_reached_through_the_host_s_network(env, mode):
     assert off.options()["network_mode"] == "none"
 
 
+def test_a_job_that_joins_a_network_gets_that_one_and_no_other_way_out():
+    job = Job("j", (), Path("/w"), joins="net", alias="node-1")
+    options = ContainerSpec(job, "i", (1, 1)).options()
+    assert options["network"] == "net"
+    assert options["networking_config"] == {"net": {"Aliases": ["node-1"]}}
+    assert "network_mode" not in options
+    assert options["use_config_proxy"] is False
+    words = set(pairwise(shlex.split(ContainerSpec(job, "i", (1, 1)).run_line())))
+    assert {("--network", "net"), ("--network-alias", "node-1")} <= words
+
+
+def test_on_the_host_s_own_network_there_are_no_names():
+    job = Job("j", (), Path("/w"), joins="host", alias="node-1")
+    spec = ContainerSpec(job, "i", (1, 1))
+    assert spec.options()["network_mode"] == "host"
+    assert "--network-alias" not in spec.run_line()
+
+
 def test_a_link_does_not_replace_a_folder_with_something_in_it(tmp_path):
     work = Job("j", (), tmp_path)
     (tmp_path / "source").mkdir()

@@ -23,7 +23,7 @@ class Guarantee(str, Enum):
     ISOLATION = "isolation"
     """The job sees the workspace, its mounts and the environment, and nothing else of the host."""
     NETWORK_OFF = "network-off"
-    """A job with ``network=False`` cannot open a connection, not even to the host."""
+    """A job with ``network=False`` that joins none can open no connection, not even to the host."""
     READ_ONLY_MOUNTS = "read-only-mounts"
     """Writing to a read-only mount fails, whoever the job runs as."""
     NON_ROOT = "non-root"
@@ -78,6 +78,11 @@ class Job:
     gpus: str = "none"
     """``none``, ``all`` or device indices such as ``0,1``."""
     network: bool = False
+    joins: str = ""
+    """A network on which jobs of several hosts meet: ``host``, the host's own, or the engine's name
+    for one. It is no way to the internet that the job is told of."""
+    alias: str = ""
+    """The job's name on the engine's network that it joins."""
     limits: Limits = Limits()
     labels: Mapping[str, str] = field(default_factory=dict)
     interactive: bool = False

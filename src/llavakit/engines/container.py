@@ -67,6 +67,8 @@ def network(job: Job) -> str:
     loopback address the job shares the host's network. Where the engine runs in a virtual machine
     or rootless, that is not the loopback of the person who asks.
     """
+    if job.joins:
+        return job.joins
     if not job.network:
         return "none"
     return "host" if any(names_loopback(key, value) for key, value in job.env.items()) else "bridge"
@@ -179,7 +181,7 @@ class ContainerSpec:
             "tmpfs": self.tmpfs,
             "cap_drop": ["ALL"],
             "security_opt": self.security,
-            "network_mode": network(job),
+            **_network_options(job),
             "use_config_proxy": job.network,
             "pids_limit": limits.pids,
             "mem_limit": limits.memory_bytes,
@@ -224,6 +226,7 @@ class ContainerSpec:
         words += ["--cap-drop", "ALL"]
         words += [word for option in self.security for word in ("--security-opt", option)]
         words += ["--network", network(job)]
+        words += _option("--network-alias", job.alias if _is_named(job) else None)
         words += _option("--pids-limit", limits.pids)
         words += _option("--memory", limits.memory_bytes)
         words += _option("--memory-swap", limits.memory_bytes)
@@ -237,6 +240,18 @@ class ContainerSpec:
         for key, value in self.labels.items():
             words += ["--label", f"{key}={value}"]
         return [*words, self.image, *first, *job.argv]
+
+
+def _is_named(job: Job) -> bool:
+    """Whether the job joins a network on which names are looked up."""
+    return bool(job.joins) and job.joins != "host"
+
+
+def _network_options(job: Job) -> dict[str, Any]:
+    name = network(job)
+    if not _is_named(job):
+        return {"network_mode": name}
+    return {"network": name, "networking_config": {name: {"Aliases": [job.alias]}}}
 
 
 def _option(name: str, value: int | str | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llavakit import recipe as recipes
 from llavakit.errors import RecordError
-from llavakit.host import driver, environment, given, plan, ranks, runs, words
+from llavakit.host import driver, environment, given, nodes, plan, ranks, runs, words
 from llavakit.host.console import Screen
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.settings import KIT, Settings
@@ -36,12 +36,18 @@ class Call:
         if given.lacks_projector(recipe, self.options):
             warning = words.text("projector.drawn", self.screen.lang, recipe=recipe.name)
             self.screen.say("projector", warning)
-        return self.pipeline_of(recipe, self._pick_run)
+        here = nodes.asked(self.options, recipe)
+        pick: Callable[[str, str], str] = self._pick_run
+        if here and not self.run:  # one that was named is this host's already
+            pick = here.pick(pick)
+        made = self.pipeline_of(recipe, pick)
+        made.nodes = here
+        return made
 
     def _pick_run(self, name: str, key: str) -> str:
         """The newest run of the recipe, one more with --fresh, or the one that was named."""
         if self.run:
-            if not runs.is_of(self.run, name):
+            if not runs.is_of(self.run.partition("/")[0], name):
                 raise RecordError("other-recipe", run=self.run, present=name)
             return self.run
         return runs.pick(self.workspace, name, key, fresh=bool(self.options.get("fresh")))

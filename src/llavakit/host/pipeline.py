@@ -33,9 +33,10 @@ from llavakit.host import (
 from llavakit.host.console import Screen
 from llavakit.host.disk import disk_errors
 from llavakit.host.driver import Driver, Seat
+from llavakit.host.nodes import Nodes
 from llavakit.host.plan import Plan, Stage, Todo, todo
 from llavakit.host.settings import Settings
-from llavakit.workspace import Workspace
+from llavakit.workspace import LOCK_FILE, Workspace
 
 MEMORY_SHARE = 0.9
 """Of the host's memory, for one job: a step that wants more is stopped, not its host."""
@@ -61,6 +62,8 @@ class Pipeline:
     """What another process needs to go on with this command; see :func:`driver.order`."""
     detached: bool = False
     """Nobody waits for this process: who attaches reads what it says from a file."""
+    nodes: Nodes | None = None
+    """Where several hosts train together: which of them this one is."""
     _engine: Engine | None = None
     _swept: bool = False
     _seat: Seat | None = None
@@ -76,7 +79,9 @@ class Pipeline:
         KitError of the first stage that failed; Interrupted after Ctrl-C.
         """
         targets = list(targets)
-        with self._driving(targets[-1]), self.workspace.lock(f"invoke {targets[-1]}", self._wait):
+        lock = self.nodes.lock if self.nodes else LOCK_FILE
+        owner = f"invoke {targets[-1]}"
+        with self._driving(targets[-1]), self.workspace.lock(owner, self._wait, lock):
             stages.settle(self)
             todos = todo(self.plan, self.workspace, targets)
             self.screen.tell("run", "run.where", run=self.plan.run_id, folder=self.run_dir)
@@ -179,7 +184,8 @@ class Pipeline:
             ),
             labels=self.labels(stage),
         )
-        return ranks.job(job, stage, self.plan.recipe)
+        job = ranks.job(job, stage, self.plan.recipe)
+        return self.nodes.job(job, stage) if self.nodes else job
 
     def gpus(self) -> str:
         """``all``, ``none`` or indices; ``auto`` is decided by the host and its engine."""

@@ -7,6 +7,7 @@ runs in the other engine, or was started by hand) shows by its lock on the run; 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,11 +38,21 @@ def bring(pipeline: Pipeline, item: Todo) -> None:
         except KeyboardInterrupt:  # while it waited, or was about to start
             raise Interrupted("interrupted", step=item.stage.label) from None
         except WorkspaceError as error:
+            if pipeline.nodes and _is_shared(item.stage) and error.id == "workspace.busy":
+                time.sleep(1)  # another host makes it, in the workspace that they share
+                if is_done(pipeline, item.stage):
+                    return None
+                continue
             # A stranger began on this run while the job was starting; an output that another
             # run is making is for the user to wait for.
             run = str(pipeline.plan.run)
             if error.id != "workspace.busy" or error.params["folder"] != run:
                 raise
+
+
+def _is_shared(stage: Stage) -> bool:
+    """Whether its output is everybody's, not one run's."""
+    return stage.lock.parts[0] in ("models", "data")
 
 
 def settle(pipeline: Pipeline) -> None:

@@ -30,6 +30,7 @@ class Machine:
     """Ranks that train together."""
     bf16: bool = False
     """Whether the GPU computes in it; those before Ampere do not."""
+    hosts: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Plan:
     """With a memory profile the kit's own optimizer trains."""
     deterministic: bool = False
     ranks: int = 1
+    hosts: int = 1
 
 
 def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
@@ -80,7 +82,7 @@ def make(recipe: Recipe, models: Path, data: Path, machine: Machine) -> Plan:
     deepspeed = _deepspeed(train, machine)
     values["deepspeed"] = deepspeed is not None
     return Plan(iterations, deepspeed, values, notes, train.memory, train.deterministic,
-                machine.world_size)  # fmt: skip
+                machine.world_size, machine.hosts)  # fmt: skip
 
 
 def render(plan: Plan) -> str:
@@ -161,6 +163,8 @@ def _deepspeed(train: Train, machine: Machine) -> dict[str, Any] | None:
         return None
     config: dict[str, Any] = json.loads(ZERO2.read_text(encoding="utf-8"))
     config["bf16"]["enabled"] = machine.gpu and machine.bf16
+    if machine.hosts > 1:  # each resumes from its own disk
+        config["checkpoint"] = {"use_node_local_storage": True}
     config["fp16"]["enabled"] = machine.gpu and not machine.bf16
     return config
 

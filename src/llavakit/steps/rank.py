@@ -1,8 +1,8 @@
 """One rank of several: a process that trains with the others, started as torchrun starts it.
 
 :mod:`ranks` starts ``python -m llavakit.steps.rank`` and is told why it fails by the file that
-TORCHELASTIC_ERROR_FILE names. Rank 0 alone writes events, history and what XTuner looks at; every
-rank writes its share of a checkpoint.
+TORCHELASTIC_ERROR_FILE names. One rank of a host writes events and history there, rank 0 alone
+what XTuner looks at; every rank writes its share of a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from typing import Any
 from llavakit import recipe as recipes
 from llavakit.errors import KitError, StepError
 from llavakit.events import EventWriter
-from llavakit.steps import ahead, common, machine, plan, trainer, weights
-from llavakit.steps.checkpoints import Checkpoint
+from llavakit.steps import ahead, common, machine, plan, shares, trainer, weights, xtuner_patches
+from llavakit.steps.checkpoints import Checkpoint, found
 from llavakit.steps.device import has_bf16, has_gpu, local_rank, prepare
 from llavakit.steps.history import History, make_hook
+from llavakit.steps.outputs import remove
 from llavakit.steps.plan import Machine
 
 HOST = "LLAVAKIT_HOST"
@@ -59,19 +60,26 @@ def _train(args: argparse.Namespace) -> None:
     recipe, rank = recipes.load(args.recipe), int(os.environ["RANK"])
     weights.read_ahead(args.weights)
     prepare()
-    here = Machine(has_gpu(), int(os.environ["WORLD_SIZE"]), has_bf16())
+    here = Machine(has_gpu(), int(os.environ["WORLD_SIZE"]), has_bf16(),
+                   int(os.environ["GROUP_WORLD_SIZE"]))  # fmt: skip
     planned = plan.make(recipe, args.weights, args.data, here)
     events, folder = EventWriter(args.run, "train"), args.run / "train"
     draws = ahead.draw(recipe, args.weights, planned.values["projector_depth"])
     start = Checkpoint(args.iteration, args.resume) if args.resume else None
-    if rank == 0:
+    tells = local_rank() == 0  # one for each host
+    if tells:
         events.emit("machine", **machine.describe())
         hook = make_hook(History(folder), events, planned.iterations, mean)
+        keeps = recipe.train.checkpoints
+        if rank > 0:  # mmengine tidies up where rank 0 is
+            xtuner_patches.register_hook(_pruner(folder, keeps.every, keeps.keep))
     else:
         hook = _follower()
     trainer.run(folder, planned, start, hook, draws)
+    if planned.hosts > 1:
+        shares.bring_home(folder / f"iter_{planned.iterations}.pth")
     told = _gathered(_describe(rank))
-    if rank == 0:
+    if tells:
         events.emit("ranks", ranks=told)
 
 
@@ -99,6 +107,23 @@ def _follower() -> Any:
             mean(outputs["loss"])
 
     return Follower()
+
+
+def _pruner(folder: Path, every: int, keep: int) -> Any:
+    """The hook that removes the oldest checkpoints of a host before one more is written."""
+    from mmengine.hooks import Hook
+
+    class Pruner(Hook):  # type: ignore[misc]
+        priority = "HIGHEST"
+
+        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None,
+                             outputs: Any = None) -> None:  # fmt: skip
+            if (batch_idx + 1) % every == 0:
+                there = found(folder)
+                for item in there[: max(0, len(there) - keep + 1)]:
+                    remove(item.path)
+
+    return Pruner()
 
 
 def _describe(rank: int) -> dict[str, Any]:

@@ -13,44 +13,74 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llavakit.errors import KitError, StepError, from_wire
+from llavakit.errors import Interrupted, KitError, StepError, from_wire
 from llavakit.phrases import phrase
 from llavakit.steps.checkpoints import Checkpoint
 from llavakit.steps.common import Job
+from llavakit.steps.hosts import Meeting
 from llavakit.steps.rank import HOST
+from llavakit.steps.watch import Watch
 
 MONITOR_SECONDS = 0.5
 MEETING_SECONDS = 900
-"""How long ranks wait for one another before they begin: torchrun's own."""
+"""How long torchrun's agents wait for one another; ours have met before."""
 CONSEQUENCES = (signal.SIGTERM, signal.SIGABRT)
 """How ranks end whose neighbour did: by the agent, or by NCCL's watchdog."""
 
 
-def run(job: Job, start: Checkpoint | None) -> None:
+def run(job: Job, start: Checkpoint | None, meeting: Meeting | None) -> None:
     """Train ``job`` in as many processes as its recipe has ranks, from ``start``.
 
-    Raises StepError ``ranks-gpus``, ``rank-died``, ``rank-alone``, and whatever a rank raised.
+    On the hosts of ``meeting``, each of which calls this. Raises StepError ``ranks-gpus``,
+    ``rank-died``, ``rank-alone``, ``host-lost``, ``host-failed``, and whatever a rank raised.
     """
+    _check_gpus(job.recipe.train.ranks // job.args.nodes)
+    if meeting is None:
+        _prefer_loopback()
+        _launch(job, start, f"127.0.0.1:{_free_port()}")
+        return
+    with Watch(meeting) as watch:
+        failed = _failure(partial(_launch, job, start, job.args.rendezvous))
+        if failed is None:
+            return
+        if failed.name == "rank-alone":
+            _failure(watch.wait)
+        if watch.error is None:
+            _failure(partial(watch.farewell, failed))
+    raise watch.error or failed
+
+
+def _failure(body: Callable[[], object]) -> KitError | None:
+    """How ``body`` failed; SIGTERM may be the watch's, so that it is no interruption yet."""
+    try:
+        body()
+    except KeyboardInterrupt:
+        return Interrupted("interrupted", step="train")
+    except KitError as error:
+        return error
+    return None
+
+
+def _launch(job: Job, start: Checkpoint | None, rendezvous: str) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    count = job.recipe.train.ranks
-    _check_gpus(count)
-    _prefer_loopback()
+    hosts = job.args.nodes
     with tempfile.TemporaryDirectory() as logs, _own_signals():
         config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=count,
+            min_nodes=hosts,
+            max_nodes=hosts,
+            nproc_per_node=job.recipe.train.ranks // hosts,
             run_id=job.key,
             rdzv_backend="static",
-            rdzv_endpoint=f"127.0.0.1:{_free_port()}",
-            rdzv_configs={"rank": 0, "timeout": MEETING_SECONDS},
+            rdzv_endpoint=rendezvous,
+            rdzv_configs={"rank": job.args.node_rank, "timeout": MEETING_SECONDS},
             max_restarts=0,  # from a checkpoint, and by the user: nothing is done again in silence
             monitor_interval=MONITOR_SECONDS,
             log_dir=logs,

@@ -18,6 +18,7 @@ from llavakit.steps import (
     ahead,
     checkpoints,
     common,
+    hosts,
     machine,
     outputs,
     plan,
@@ -64,32 +65,72 @@ def make(job: Job) -> None:
             _train(folder, planned, history, job)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
-            checkpoints.newest(folder, planned.ranks)  # removes a torn one
+            checkpoints.newest(folder, _here(job))  # removes a torn one
         raise
     _finish(folder, planned, history, job)
 
 
 def _train(folder: Path, planned: Plan, history: History, job: Job) -> None:
-    start = _resume_point(folder, history, job)
-    if not job.args.unsaved:
-        _check_room(folder, planned, job)
-    done = start is not None and start.iteration >= planned.iterations
-    if not done and planned.ranks > 1:
-        ranks.run(job, start)
-    elif not done:
-        draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
-        hook = make_hook(history, job.events, planned.iterations)
-        job.events.note("note.loading")
-        trainer.run(folder, planned, start, hook, draws)
-    last = folder / f"iter_{planned.iterations}.pth"
+    with hosts.meeting(job, lambda: _usable(folder, planned, history, job)) as met:
+        if met:
+            _keep_only(folder, met.common)
+        start = _resume_point(folder, history, job)
+        if not job.args.unsaved:
+            _check_room(folder, planned, job)
+        done = start is not None and start.iteration >= planned.iterations
+        if not done and planned.ranks > 1:
+            job.events.note("note.loading")
+            ranks.run(job, start, met)
+        elif not done:
+            _train_alone(folder, planned, history, job, start)
+    last, leads = folder / f"iter_{planned.iterations}.pth", _leads(job)
     missing = history.missing(planned.iterations)
-    if not checkpoints.is_whole(last, planned.ranks):
+    if not checkpoints.is_whole(last, planned.ranks if leads else _here(job)):
         missing = phrase("lacks.checkpoint", name=last.name)
     if missing:
         log = (job.run / "logs" / "train.log").as_posix()
         raise StepError("no-result", step="train", missing=missing, log=log)
     checkpoints.prune(folder, 1)
-    checkpoints.consolidate(last, checkpoints.weights_of(folder, planned.iterations))
+    if leads:
+        checkpoints.consolidate(last, checkpoints.weights_of(folder, planned.iterations))
+
+
+def _train_alone(folder: Path, planned: Plan, history: History, job: Job,
+                 start: checkpoints.Checkpoint | None) -> None:  # fmt: skip
+    draws = ahead.draw(job.recipe, job.args.weights, planned.values["projector_depth"])
+    hook = make_hook(history, job.events, planned.iterations)
+    job.events.note("note.loading")
+    trainer.run(folder, planned, start, hook, draws)
+
+
+def _leads(job: Job) -> bool:
+    """Whether the result comes to this host: where there is one, or that of rank 0."""
+    return bool(job.args.node_rank == 0)
+
+
+def _here(job: Job) -> int:
+    """How many ranks this host has, and with that shares of a checkpoint."""
+    return job.recipe.train.ranks // int(job.args.nodes)
+
+
+def _usable(folder: Path, planned: Plan, history: History, job: Job) -> list[int]:
+    """Iterations of this host's whole checkpoints that its history reaches.
+
+    The last one counts on host 0 when the other hosts' weights are in it.
+    """
+    checkpoints.newest(folder, _here(job))  # removes torn ones
+    rows = len(history.rows())
+    whole = [item for item in checkpoints.found(folder) if item.iteration <= rows]
+    if _leads(job):
+        whole = [item for item in whole if item.iteration < planned.iterations
+                 or checkpoints.is_whole(item.path, planned.ranks)]  # fmt: skip
+    return [item.iteration for item in whole]
+
+
+def _keep_only(folder: Path, iterations: list[int]) -> None:
+    for item in checkpoints.found(folder):
+        if item.iteration not in iterations:
+            outputs.remove(item.path)
 
 
 def _begin(folder: Path, key: str) -> None:
@@ -113,7 +154,7 @@ def _drop_changed_weights(folder: Path) -> None:
 
 
 def _machine(job: Job) -> Machine:
-    return Machine(has_gpu(), job.recipe.train.ranks, has_bf16())
+    return Machine(has_gpu(), job.recipe.train.ranks, has_bf16(), job.args.nodes)
 
 
 def _check_room(folder: Path, planned: Plan, job: Job) -> None:
@@ -126,7 +167,7 @@ def _check_room(folder: Path, planned: Plan, job: Job) -> None:
 
 def _resume_point(folder: Path, history: History, job: Job) -> checkpoints.Checkpoint | None:
     begun = bool(history.rows() or checkpoints.found(folder))
-    start = checkpoints.newest(folder, job.recipe.train.ranks)
+    start = checkpoints.newest(folder, _here(job))
     iteration = start.iteration if start else 0
     history.cut(iteration)
     if len(history.rows()) != iteration:  # the history was lost: its losses cannot be had again
@@ -149,7 +190,7 @@ def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
     for name in ("last_checkpoint", "zero_to_fp32.py"):
         outputs.remove(folder / name)
     trained = checkpoints.weights_of(folder, planned.iterations)
-    made = [trained, folder / CONFIG, history.finish()]
+    made = [folder / CONFIG, history.finish(), *([trained] if _leads(job) else [])]
     if planned.deepspeed:
         made.append(folder / DEEPSPEED)
     StepLock(folder / outputs.LOCK).write(
@@ -164,6 +205,9 @@ def _finish(folder: Path, planned: Plan, history: History, job: Job) -> None:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What a training is told besides what every step is."""
+    parser.add_argument("--nodes", type=int, default=1, help="hosts that train together")
+    parser.add_argument("--node-rank", type=int, default=0, help="which of them this one is")
+    parser.add_argument("--rendezvous", default="", help="HOST:PORT of host 0, where they meet")
     parser.add_argument("--weights", type=Path, required=True, help="the folder models/NAME")
     parser.add_argument("--data", type=Path, required=True, help="the folder data/NAME")
     parser.add_argument("--unsaved", action="store_true",
