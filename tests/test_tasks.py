@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -42,12 +43,20 @@ def test_every_task_helps_with_its_options(name: str) -> None:
     assert "the folder for models, data, runs and cache" in shown
 
 
+def busy_seconds() -> float:
+    """What the processes that were started here and ended have computed: other work beside them
+    slows them, and says nothing about them.
+    """
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_the_list_comes_at_once() -> None:
     times = []
     for _ in range(5):
-        started = time.monotonic()
+        before = busy_seconds()
         invoke("--list")
-        times.append(time.monotonic() - started)
+        times.append(busy_seconds() - before)
     assert min(times) < 0.4
 
 
@@ -164,9 +173,10 @@ def test_much_is_not_begun_unasked(tmp_path: Path) -> None:
 def test_without_a_gpu_it_is_said_at_once_and_before_anything_else(tmp_path: Path) -> None:
     times = []
     for _ in range(3):
-        started = time.monotonic()
+        before, started = busy_seconds(), time.monotonic()
         done = invoke("train", "--recipe", "tutorial", "--workspace", str(tmp_path / "w"))
-        times.append(time.monotonic() - started)
+        times.append(busy_seconds() - before)
+        assert time.monotonic() - started < 10
         assert done.returncode == 1
         assert "NVIDIA GPU" in done.stderr
         assert "`invoke demo`" in done.stderr
