@@ -11,8 +11,9 @@ from rich.console import Console
 
 from llavakit.errors import DataError
 from llavakit.events import Event
-from llavakit.host import console
-from llavakit.host.console import Screen, describe
+from llavakit.host import progress as progresses
+from llavakit.host.console import Screen, table
+from llavakit.host.progress import describe
 
 
 def iteration(number: int, **more: object) -> Event:
@@ -71,7 +72,7 @@ def test_without_a_terminal_progress_is_told_now_and_then_and_at_the_end(
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with Screen().progress("train") as progress:
         for number in range(1, 10):
-            clock[0] += console.PLAIN_SECONDS / 3
+            clock[0] += progresses.PLAIN_SECONDS / 3
             progress.show(iteration(number))
     told = [line.split()[2] for line in capsys.readouterr().err.splitlines()]
     assert told == ["3/9", "6/9", "9/9"]
@@ -105,7 +106,7 @@ def test_a_download_of_unknown_size_is_told_and_an_end_only_once(
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with Screen().progress("fetch-llm") as progress:
         progress.show(download(1, None))
-        clock[0] += console.PLAIN_SECONDS
+        clock[0] += progresses.PLAIN_SECONDS
         progress.show(download(2, None))
         progress.show(download(9, 9))
         progress.show(download(9, 9))
@@ -115,7 +116,7 @@ def test_a_download_of_unknown_size_is_told_and_an_end_only_once(
 
 def test_a_bar_shows_a_download_as_it_is() -> None:
     console_ = Console(width=120, record=True, force_terminal=True, file=io.StringIO())
-    with console.BarProgress(console_, "fetch-llm") as progress:
+    with progresses.BarProgress(console_, "fetch-llm") as progress:
         progress.show(download(5_000, None, rate=1_000))
         progress.show(download(5_000, 10_000, rate=1_000, seconds_left=5, item="[a]"))
         console_.print(progress.shown())
@@ -130,6 +131,6 @@ def test_a_note_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_numbers_stand_right_and_fixed_columns_are_not_broken() -> None:
-    made = console.table("t", ("=run", "#score", "words"), [("tiny-1", "0.5", "[red] a")])
+    made = table("t", ("=run", "#score", "words"), [("tiny-1", "0.5", "[red] a")])
     assert [column.justify for column in made.columns] == ["left", "right", "left"]
     assert [column.no_wrap for column in made.columns] == [True, True, False]

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +30,8 @@ time.sleep(60)
 """
 
 
-def holding(run: Path) -> subprocess.Popen[str]:
+@contextmanager
+def holding(run: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that drives ``run``; it has told so."""
     env = {**os.environ, "PYTHONPATH": str(KIT / "src")}
     process = subprocess.Popen(
@@ -36,7 +39,11 @@ def holding(run: Path) -> subprocess.Popen[str]:
     )
     assert process.stdout
     assert process.stdout.readline() == "mine\n"
-    return process
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_run_has_one_driver_and_none_once_that_is_killed(tmp_path: Path) -> None:

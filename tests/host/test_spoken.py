@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from llavakit.events import Event
-from llavakit.host import amounts, console, words
-from llavakit.host.console import LABEL_WIDTH, Screen, describe, labelled
+from llavakit.host import amounts, words
+from llavakit.host.console import Screen
+from llavakit.host.progress import LABEL_WIDTH, LineProgress, describe, labelled
 
 HOST = Path(words.__file__).parent
 LATER = {"doctor.py", "runs.py"}
@@ -96,7 +97,7 @@ def test_progress_is_told_in_chinese() -> None:
 
 def test_notes_are_told_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
     note = Event("note", "train", 0.0, {"id": "note.loading", "params": {}, "text": "loading"})
-    for progress in (console.LineProgress(Screen(lang="zh"), "train"),
+    for progress in (LineProgress(Screen(lang="zh"), "train"),
                      Screen(lang="zh").progress("train")):  # fmt: skip
         with progress:
             progress.show(note)

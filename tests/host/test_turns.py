@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,14 +49,19 @@ def ignore(_: Holder | None) -> None:
     return None
 
 
-def holding(folder: Path, gpu: str = GPU) -> subprocess.Popen[str]:
+@contextmanager
+def holding(folder: Path, gpu: str = GPU) -> Iterator[subprocess.Popen[str]]:
     env = {**os.environ, "PYTHONPATH": str(KIT / "src")}
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(folder), gpu], env=env, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
     assert process.stdout.readline() == "mine\n"
-    return process
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Waiting(threading.Thread):

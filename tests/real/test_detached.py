@@ -201,7 +201,10 @@ def test_the_same_command_follows_and_attach_takes_over_from_a_killed_driver(
 
 
 def test_stopped_and_gone_on_with(engine: str, kit: Kit) -> None:
-    kit.result("train", "--detach", "--engine", engine)
+    # As a shell starts what it puts into the background: Ctrl-C is ignored, and that is inherited.
+    words = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", str(INVOKE), "train", "--detach"]
+    begun = subprocess.run([*words, "--engine", engine], cwd=kit.clone, env=kit.env(), check=False)
+    assert begun.returncode == 0
     until_iteration(kit, 45)
     follower = kit.start("train", "--engine", engine)
     time.sleep(3)

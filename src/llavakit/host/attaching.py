@@ -58,7 +58,7 @@ def _status(last: Driver | None, screen: Screen) -> int:
         return 0
     failure = last.failure
     if failure is None:
-        return 130 if last.state == "interrupted" else 1
+        return 1 if last.state == "failed" else 130
     if screen.json_output or not last.detached:  # else it stands in what was shown
         raise failure
     return failure.exit_code

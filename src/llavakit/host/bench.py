@@ -14,7 +14,15 @@ from llavakit import locks
 from llavakit.engines.base import Engine, Running
 from llavakit.errors import ConfigurationError, KitError, StepError
 from llavakit.events import EventReader
-from llavakit.host import bench_entries, bench_report, consent, preflight, profiles, results
+from llavakit.host import (
+    bench_entries,
+    bench_report,
+    consent,
+    preflight,
+    profiles,
+    queueing,
+    results,
+)
 from llavakit.host.bench_entries import INPUTS, Entry
 from llavakit.host.console import Screen
 from llavakit.host.disk import disk_errors
@@ -166,9 +174,10 @@ class Bench:
         preflight.announce(self.screen, entry.label, job.gpus, access)
         running: Running | None = None
         try:
-            running = engine.start(job)
-            with self.screen.progress(entry.label) as progress:
-                outcome, output = follow(running, log, events, progress.show)
+            with queueing.turn(entry.pipeline, entry.label, job, access, ()):
+                running = engine.start(job)
+                with self.screen.progress(entry.label) as progress:
+                    outcome, output = follow(running, log, events, progress.show)
         except KeyboardInterrupt:
             if running is not None:
                 running.stop()

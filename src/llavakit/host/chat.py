@@ -15,7 +15,7 @@ from typing import Any
 from llavakit import errors
 from llavakit.engines.base import Running
 from llavakit.errors import ConfigurationError, StepError
-from llavakit.host import preflight, words
+from llavakit.host import preflight, queueing, words
 from llavakit.host.console import Screen
 from llavakit.host.disk import disk_errors
 from llavakit.host.pipeline import Pipeline
@@ -92,15 +92,17 @@ def _conversation(
     engine = pipeline.engine()
     job = replace(pipeline.job(stage), interactive=True)
     screen.tell("chat", "chat.pretrained" if pretrained else "chat.trained")
-    preflight.announce(screen, "chat", job.gpus, engine.describe().get("gpus", "none"))
-    # Under the lock, so that no other command sweeps a container that is not yet running.
-    with pipeline.workspace.lock("invoke chat", pipeline.say_waiting):
-        running = engine.start(job)
-    try:
-        yield Conversation(running)
-    finally:
-        running.stop()
-        running.wait()
+    access = engine.describe().get("gpus", "none")
+    with queueing.turn(pipeline, "chat", job, access, [stage]):
+        preflight.announce(screen, "chat", job.gpus, access)
+        # Under the lock, so that no other command sweeps a container that is not yet running.
+        with pipeline.workspace.lock("invoke chat", pipeline.say_waiting):
+            running = engine.start(job)
+        try:
+            yield Conversation(running)
+        finally:
+            running.stop()
+            running.wait()
 
 
 def _stage(pipeline: Pipeline, tuned: PurePosixPath, picture: PurePosixPath) -> Stage:

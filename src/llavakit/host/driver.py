@@ -114,7 +114,7 @@ def claim(run_dir: Path) -> FileLock | None:
     Raises OSError where the folder cannot be written.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / LOCK_FILE)
+    lock = FileLock(run_dir / LOCK_FILE, thread_local=False)
     try:
         lock.acquire(timeout=CLAIM_SECONDS, poll_interval=0.05)
     except Timeout:

@@ -9,8 +9,9 @@ from llavakit import record
 from llavakit.errors import Interrupted
 from llavakit.events import Event, EventReader
 from llavakit.host import driver
-from llavakit.host.console import Screen, StageProgress
+from llavakit.host.console import Screen
 from llavakit.host.driver import Driver
+from llavakit.host.progress import StageProgress
 
 POLL_SECONDS = 0.2
 COUNTS = ("iteration", "progress")

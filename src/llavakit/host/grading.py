@@ -21,11 +21,11 @@ from llavakit import record
 from llavakit.errors import AssignmentError, EngineError, KitError, SubmissionError
 from llavakit.events import Event
 from llavakit.host import environment, grade_jobs, marking, provenance
-from llavakit.host.console import StageProgress
 from llavakit.host.grade_form import GRADED, NOT_GRADED, REFUSED, Grade
 from llavakit.host.grade_jobs import Bench, Worker
 from llavakit.host.grade_setup import Setup
 from llavakit.host.handed import Handed
+from llavakit.host.progress import StageProgress
 from llavakit.locks import digest, write_atomic
 from llavakit.submission import Answered, Reason, Report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from llavakit.engines.base import Job
 from llavakit.errors import StepError
 from llavakit.host import jobs, nvidia, preflight, turns
+from llavakit.host.plan import Stage
 from llavakit.host.turns import Holder
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ FREEING_SECONDS = 15.0
 
 
 @contextlib.contextmanager
-def turn(pipeline: Pipeline, label: str, job: Job, access: str) -> Iterator[None]:
+def turn(
+    pipeline: Pipeline, label: str, job: Job, access: str, stages: Sequence[Stage]
+) -> Iterator[None]:
     """Have the turn on the GPUs that the job uses.
 
-    After waiting for it, what was not looked at while another run had it is looked at again.
+    After waiting for it, what ``stages`` need is looked at, which was not while another run had it.
     """
-    ranks = pipeline.plan.recipe.train.ranks if label == "train" else 1
+    trains = any(stage.step == "train" for stage in stages)
+    ranks = pipeline.plan.recipe.train.ranks if trains else 1
     what, engine = f"{label}, {pipeline.plan.run_id}", pipeline.engine().name
     holder = Holder(what, engine, str(pipeline.workspace.root), dict(job.labels))
     waited = False
@@ -37,7 +41,7 @@ def turn(pipeline: Pipeline, label: str, job: Job, access: str) -> Iterator[None
             waited = stack.enter_context(asked) or waited
         if waited:
             pipeline.tell(state="running", waits_for="")
-            _look_again(pipeline, label)
+            _look_again(pipeline, stages)
         yield
 
 
@@ -47,13 +51,12 @@ def _on_wait(pipeline: Pipeline, label: str, name: str, other: Holder | None) ->
     pipeline.screen.tell(label, "stage.gpu-taken", gpu=name, who=who)
 
 
-def _look_again(pipeline: Pipeline, label: str) -> None:
+def _look_again(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
     """The memory of a job that has ended takes a moment to be free."""
-    wanted = [each for each in pipeline.plan.stages if each.label == label]
     deadline = time.monotonic() + FREEING_SECONDS
     while True:
         try:
-            return pipeline.check_gpu(wanted, has_turn=True)
+            return pipeline.check_gpu(stages, has_turn=True)
         except StepError as error:
             if error.name not in ("busy-gpu", "little-memory") or time.monotonic() > deadline:
                 raise

@@ -110,7 +110,7 @@ def _run(pipeline: Pipeline, item: Todo) -> None:
     pipeline.screen.say(stage.label, item.why(pipeline.screen.lang))
     log = _log(pipeline, stage)
     access = engine.describe().get("gpus", "none")
-    with queueing.turn(pipeline, stage.label, job, access):
+    with queueing.turn(pipeline, stage.label, job, access, [stage]):
         clock, events = recording.Clock(), EventReader(pipeline.run_dir)
         gpus = preflight.announce(pipeline.screen, stage.label, job.gpus, access)
         if stage.step == "train":
