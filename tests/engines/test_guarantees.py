@@ -231,6 +231,36 @@ time.sleep(60)
     assert bench.engine.find({"run": "outlives"}) == []
 
 
+def test_what_ended_after_its_client_was_killed_is_still_to_be_had(bench, child_environment):
+    code = "import time; print('begun'); time.sleep(1); print('ended'); raise SystemExit(3)"
+    client = f"""
+import time
+from pathlib import Path
+from llavakit.engines.base import Job
+{bench.client_code}
+job = Job("test", ("-c", {code!r}), Path({str(bench.workspace)!r}), labels={{"run": "alone"}})
+print(engine.start(job).id, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", client], stdout=subprocess.PIPE, text=True, env=child_environment
+    ) as process:
+        job_id = process.stdout.readline().strip()
+        assert bench.engine.ended({"run": "alone"}) == [], "it runs"
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while bench.engine.find({"run": "alone"}):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert bench.engine.ended({"run": "another"}) == []
+    [left] = bench.engine.ended({"run": "alone"})
+    assert left.id == job_id
+    assert list(left.lines()) == ["begun", "ended"]
+    assert left.wait().exit_code == (3 if bench.engine.name == "docker" else None)
+    assert bench.engine.ended({"run": "alone"}) == []
+    assert bench.leftovers() == []
+
+
 PROBES: dict[Guarantee, Callable[..., None]] = {
     Guarantee.ISOLATION: isolation,
     Guarantee.NETWORK_OFF: network_off,

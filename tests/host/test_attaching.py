@@ -39,6 +39,11 @@ print("mine", flush=True)
 try:
     time.sleep(60)
 except KeyboardInterrupt:
+    if state == "stubborn":  # it waits for its job to end cleanly
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            state = "interrupted"
     seat.tell(state=state)
 """
 
@@ -71,12 +76,12 @@ def driven(run: Path, state: str = "interrupted") -> Iterator[subprocess.Popen[s
 # --- stop ---
 
 
-@pytest.mark.parametrize("now", [False, True])
+@pytest.mark.parametrize(("now", "state"), [(False, "interrupted"), (True, "stubborn")])
 def test_stop_presses_the_driver_s_ctrl_c_and_waits_for_its_end(
-    tmp_path: Path, now: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, now: bool, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "runs" / "tiny-1"
-    with driven(run):
+    with driven(run, state):
         assert attaching.stop(configured(tmp_path), "", Screen(), now=now) == 0
         assert not driver.is_driven(run)
     said = capsys.readouterr()

@@ -359,6 +359,20 @@ def test_a_gpu_that_another_run_uses_is_not_called_full(
             made.check_gpu(wanted, has_turn=True)
 
 
+@pytest.mark.parametrize(
+    ("gpus", "ranks", "names"),
+    [("none", 2, []), ("all", 1, ["GPU-b"]), ("all", 2, ["GPU-a", "GPU-b"]),
+     ("1,0", 1, ["GPU-a"]), ("1", 4, ["GPU-a"]), ("7", 1, [])],
+)  # fmt: skip
+def test_turns_are_on_the_gpus_that_are_used_in_one_order_for_all(
+    gpus: str, ranks: int, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs that take several in different orders would wait for one another."""
+    cards = [replace(CARD, index=0, uuid="GPU-b"), replace(CARD, index=1, uuid="GPU-a")]
+    monkeypatch.setattr(nvidia, "gpus", lambda: cards)
+    assert queueing.used(gpus, "cdi", ranks) == names
+
+
 def test_a_run_without_a_gpu_takes_no_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = pipeline(tmp_path, working(tmp_path))
     on_a_gpu(made, tmp_path / "gpus", monkeypatch)
