@@ -235,9 +235,14 @@ def test_a_run_that_is_alive_is_meant_before_a_newer_one(tmp_path: Path) -> None
         os.utime(place.runs / "new")
         assert attaching.pick(place, "").name == "old"
         assert attaching.pick(place, "new").name == "new"
-    with pytest.raises(RecordError) as caught:
-        attaching.pick(place, "neither")
-    assert caught.value.id == "record.no-run"
+    (place.runs / "old" / "nodes" / "1").mkdir(parents=True)
+    for name in ("old/nodes/1", str(place.runs / "old/nodes/1")):
+        assert jobs.run_id(place, attaching.pick(place, name)) == "old/nodes/1"
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("neither", str(tmp_path / "elsewhere"), ".."):
+        with pytest.raises(RecordError) as caught:
+            attaching.pick(place, name)
+        assert caught.value.id == "record.no-run"
 
 
 def test_states_of_a_run(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def stop(settings: Settings, name: str, screen: Screen, *, now: bool) -> int:
     seen = driver.read(run_dir)
     if driver.is_driven(run_dir):
         _interrupt(run_dir, seen, screen, now=now)
-    elif left := jobs.of_run(place, run_dir.name):
+    elif left := jobs.of_run(place, jobs.run_id(place, run_dir)):
         for job in left:
             screen.tell("stop", "stop.job", job=job.id)
             job.stop(0 if now else follow.STOP_SECONDS)
@@ -158,8 +158,9 @@ def pick(place: Workspace, name: str) -> Path:
     """
     if name:
         for folder in (place.runs / name, Path(name).expanduser()):
-            if folder.is_dir():
-                return folder.absolute()
+            inside, runs_folder = folder.resolve(), place.runs.resolve()
+            if inside.is_dir() and runs_folder in inside.parents:
+                return place.runs / inside.relative_to(runs_folder)
         raise RecordError("no-run", run=name, folder=place.runs)
     found = [path for path in place.runs.glob("*") if path.is_dir() and path.name[0] != "."]
     if not found:
@@ -174,4 +175,4 @@ def is_alive(run_dir: Path) -> bool:
 
 def goes_on(place: Workspace, run_dir: Path) -> bool:
     """Whether a job of the run is there, its step already at work or still starting."""
-    return workspace.is_busy(run_dir) or bool(jobs.of_run(place, run_dir.name))
+    return workspace.is_busy(run_dir) or bool(jobs.of_run(place, jobs.run_id(place, run_dir)))

@@ -17,12 +17,13 @@ from typing import Any
 
 from llavakit.engines import choose
 from llavakit.errors import KitError, StepError
-from llavakit.host import driver, words
+from llavakit.host import driver, jobs, words
 from llavakit.host.console import Screen
 from llavakit.host.disk import disk_errors
 from llavakit.host.pipeline import Pipeline
 from llavakit.host.plan import todo
 from llavakit.host.settings import KIT, Settings
+from llavakit.workspace import Workspace
 
 START_SECONDS = 60.0
 TAIL_LINES = 15
@@ -58,8 +59,9 @@ def spawn(settings: Settings, order: Mapping[str, Any], run_dir: Path) -> None:
     Returns when it has the run in hand. Raises the KitError that it ended with before that.
     """
     configured = {**settings.model_dump(mode="json"), **order["settings"]}
-    options = {**order["options"], **INTERNAL, "run": run_dir.name}
-    options["workspace"] = str(settings.workspace.absolute())
+    place = Workspace(settings.workspace.absolute())
+    options = {**order["options"], **INTERNAL, "run": jobs.run_id(place, run_dir.absolute())}
+    options["workspace"] = str(place.root)
     body = {"task": order["task"], "configured": configured, "options": options}
     log = run_dir / driver.LOG
     paths = [str(KIT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]

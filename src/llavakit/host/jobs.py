@@ -21,6 +21,11 @@ def labels(place: Workspace) -> dict[str, str]:
     return {"workspace": locks.digest(str(place.root))[:16]}
 
 
+def run_id(place: Workspace, run_dir: Path) -> str:
+    """A run's id by its folder; of several hosts' runs all but one lie in another's folder."""
+    return run_dir.relative_to(place.runs).as_posix()
+
+
 def running(engine: str, root: Path, wanted: Mapping[str, str]) -> list[Running]:
     """The running jobs with the labels ``wanted``; ``root`` is their workspace.
 
@@ -34,7 +39,7 @@ def running(engine: str, root: Path, wanted: Mapping[str, str]) -> list[Running]
         return []
 
 
-def of_run(place: Workspace, run_id: str, engines: Iterable[str] = ENGINES) -> list[Running]:
-    """The running jobs of a run."""
-    wanted = {**labels(place), "run": run_id}
+def of_run(place: Workspace, run: str, engines: Iterable[str] = ENGINES) -> list[Running]:
+    """The running jobs of the run with this id."""
+    wanted = {**labels(place), "run": run}
     return [job for engine in engines for job in running(engine, place.root, wanted)]
