@@ -187,7 +187,7 @@ def test_the_same_command_follows_and_begins_nothing(
     seat_of_another(made, state="finished", after=1.5)
     made.bring_up_to_date(["models"])
     assert [job.name for job in engine.jobs] == ["models"], "what the other one left to do"
-    assert "invoke train (process" in capsys.readouterr().err
+    assert "invoke train (pid" in capsys.readouterr().err
 
 
 def seat_of_another(

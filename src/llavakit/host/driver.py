@@ -76,7 +76,7 @@ class Driver:
 
     def words(self) -> str:
         """Who it is, in a few words."""
-        return f"invoke {self.task} (process {self.pid}, {self.user}@{self.host})"
+        return f"invoke {self.task} (pid {self.pid}, {self.user}@{self.host})"
 
     def interrupt(self) -> None:
         """Press its Ctrl-C. Raises PermissionError where it is another user's."""

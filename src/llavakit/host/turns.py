@@ -42,7 +42,7 @@ class Holder:
 
     def words(self) -> str:
         """One line."""
-        return f"{self.what} (process {self.pid}, {self.user}), {self.workspace}, {self.since}"
+        return f"{self.what} (pid {self.pid}, {self.user}), {self.workspace}, {self.since}"
 
 
 GoesOn = Callable[[Holder], bool]
