@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import pytest
 
@@ -205,23 +206,32 @@ print(glob.glob("/dev/nvidia*"), os.environ["NVIDIA_VISIBLE_DEVICES"])
     assert bench.run(code)[0] == ["[] void"]
 
 
-def outlives_client(bench, environment):
-    code = "import time; print('begun'); time.sleep(4); open('runs/done', 'w'); print('ended')"
-    (bench.workspace / "runs").mkdir()
+@contextmanager
+def killed_client(bench, environment, code, run):
+    """Within, a client has started ``code`` as a job of ``run``, whose id this gives; then the
+    client is killed.
+    """
     client = f"""
 import time
 from pathlib import Path
 from llavakit.engines.base import Job
 {bench.client_code}
-job = Job("test", ("-c", {code!r}), Path({str(bench.workspace)!r}), labels={{"run": "outlives"}})
+job = Job("test", ("-c", {code!r}), Path({str(bench.workspace)!r}), labels={{"run": {run!r}}})
 print(engine.start(job).id, flush=True)
 time.sleep(60)
 """
     with subprocess.Popen(
         [sys.executable, "-c", client], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
-        job_id = process.stdout.readline().strip()
+        yield process.stdout.readline().strip()
         process.send_signal(signal.SIGKILL)
+
+
+def outlives_client(bench, environment):
+    code = "import time; print('begun'); time.sleep(4); open('runs/done', 'w'); print('ended')"
+    (bench.workspace / "runs").mkdir()
+    with killed_client(bench, environment, code, "outlives") as job_id:
+        pass
     [running] = bench.engine.find({"run": "outlives"})
     assert running.id == job_id
     assert bench.engine.find({"run": "another"}) == []
@@ -233,21 +243,8 @@ time.sleep(60)
 
 def test_what_ended_after_its_client_was_killed_is_still_to_be_had(bench, child_environment):
     code = "import time; print('begun'); time.sleep(1); print('ended'); raise SystemExit(3)"
-    client = f"""
-import time
-from pathlib import Path
-from llavakit.engines.base import Job
-{bench.client_code}
-job = Job("test", ("-c", {code!r}), Path({str(bench.workspace)!r}), labels={{"run": "alone"}})
-print(engine.start(job).id, flush=True)
-time.sleep(60)
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", client], stdout=subprocess.PIPE, text=True, env=child_environment
-    ) as process:
-        job_id = process.stdout.readline().strip()
+    with killed_client(bench, child_environment, code, "alone") as job_id:
         assert bench.engine.ended({"run": "alone"}) == [], "it runs"
-        process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 30
     while bench.engine.find({"run": "alone"}):
         assert time.monotonic() < deadline

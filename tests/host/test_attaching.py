@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from host.beside import process_of
 from host.test_driver import holding
 from host.test_pipeline import DEFAULTS, pipeline, working
 
@@ -24,7 +23,7 @@ from llavakit.host import attaching, detaching, driver, jobs, runs, settings
 from llavakit.host.console import Screen
 from llavakit.host.driver import Driver, Seat
 from llavakit.host.following import Tail
-from llavakit.host.settings import KIT, Settings
+from llavakit.host.settings import Settings
 from llavakit.workspace import Workspace, busy
 
 DRIVES = """
@@ -57,20 +56,10 @@ def configured(root: Path) -> Settings:
     return settings.resolve(DEFAULTS, {"workspace": str(root)})
 
 
-@contextmanager
-def driven(run: Path, state: str = "interrupted") -> Iterator[subprocess.Popen[str]]:
+def driven(run: Path, state: str = "interrupted") -> AbstractContextManager[subprocess.Popen[str]]:
     """A process that drives ``run`` until it is interrupted; killed at the end."""
     run.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "PYTHONPATH": str(KIT / "src")}
-    process = subprocess.Popen([sys.executable, "-c", DRIVES, str(run), state], env=env,
-                               stdout=subprocess.PIPE, text=True)  # fmt: skip
-    assert process.stdout
-    assert process.stdout.readline() == "mine\n"
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return process_of(DRIVES, run, state)
 
 
 # --- stop ---

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from host.beside import process_of
 
 from llavakit.errors import Interrupted, StepError
 from llavakit.host import driver
 from llavakit.host.driver import Driver, Seat
-from llavakit.host.settings import KIT
 
 HOLDS = """
 import sys, time
@@ -30,20 +27,9 @@ time.sleep(60)
 """
 
 
-@contextmanager
-def holding(run: Path) -> Iterator[subprocess.Popen[str]]:
+def holding(run: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     """A process that drives ``run``; it has told so."""
-    env = {**os.environ, "PYTHONPATH": str(KIT / "src")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(run)], env=env, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "mine\n"
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return process_of(HOLDS, run)
 
 
 def test_a_run_has_one_driver_and_none_once_that_is_killed(tmp_path: Path) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from host.beside import process_of
 
 from llavakit.errors import WorkspaceError
 from llavakit.host import turns
-from llavakit.host.settings import KIT
 from llavakit.host.turns import Holder, taken_by, turn
 
 GPU = "GPU-6a1d7a0c-0000-1111-2222-333344445555"
@@ -49,19 +48,8 @@ def ignore(_: Holder | None) -> None:
     return None
 
 
-@contextmanager
-def holding(folder: Path, gpu: str = GPU) -> Iterator[subprocess.Popen[str]]:
-    env = {**os.environ, "PYTHONPATH": str(KIT / "src")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(folder), gpu], env=env, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "mine\n"
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def holding(folder: Path, gpu: str = GPU) -> AbstractContextManager[subprocess.Popen[str]]:
+    return process_of(HOLDS, folder, gpu)
 
 
 class Waiting(threading.Thread):

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from host.doctor import lacking_engine, lacking_gpu, lacking_network, lacking_place  # noqa: F401 - each keeps its cases
+from host.doctor import (  # noqa: F401 - each keeps its cases
+    lacking_engine,
+    lacking_gpu,
+    lacking_network,
+    lacking_place,
+)
 from host.doctor.lacking import CASES, Change, leftover
 from host.doctor.machine import GIB, L20, Machine
 
@@ -19,8 +24,6 @@ from llavakit.host.doctor.checks import CHECKS
 from llavakit.host.nvidia import Holder
 
 INFORMS = {"engine.user", "gpu.holders", "leftovers.downloads"}
-
-
 """Checks that say something and lack nothing."""
 
 
