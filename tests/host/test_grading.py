@@ -71,6 +71,7 @@ class PlayedEngine:
     guarantees: frozenset[Guarantee] = NEEDED
     jobs: list[Job] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    workers: list[Played] = field(default_factory=list)
     answer: str = "A boat."
 
     def describe(self) -> dict[str, str]:
@@ -125,7 +126,8 @@ class PlayedEngine:
 
         played = Played(on_send=answer)
         played.said.put("a library's own words")
-        played.said.put('{"ready": true}')
+        played.said.put(None if trouble == "never ready" else '{"ready": true}')
+        self.workers.append(played)
         return played
 
 
@@ -250,6 +252,15 @@ def test_a_worker_that_dies_is_started_again(made: Callable[..., Class]) -> None
     engine = PlayedEngine(trouble=lambda job, n: "dies" if job.name == "grade" and n == 1 else None)
     assert verdicts(grade(made(engine))) == ["graded"] * 6
     assert [job.name for job in engine.jobs].count("grade") == 2
+
+
+def test_nothing_is_left_of_a_worker_that_never_was_ready(made: Callable[..., Class]) -> None:
+    engine = PlayedEngine(trouble=lambda job, n: "never ready" if job.name == "grade" else None)
+    assert verdicts(grade(made(engine))) == ["not graded"] * 6
+    assert all(worker.stopped for worker in engine.workers)
+    folders = [job.workspace for job in engine.jobs if job.name == "grade"]
+    assert folders
+    assert not [folder for folder in folders if folder.exists()]
 
 
 def test_a_worker_that_dies_of_everything(made: Callable[..., Class]) -> None:

@@ -22,7 +22,7 @@ from real.command_line import REQUIRED, Kit, docker_is_missing
 
 from llavakit.engines.docker import DockerEngine, connect
 from llavakit.errors import AssignmentError
-from llavakit.host import assignment, grade_jobs
+from llavakit.host import assignment, grade_check
 from llavakit.host.grade_form import Grade
 from llavakit.host.grade_jobs import Bench
 from llavakit.host.grade_setup import Setup
@@ -284,12 +284,12 @@ def bench(kit: Kit, shapes: dict[str, Shapes], monkeypatch: pytest.MonkeyPatch) 
 
 def take_over(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Let the job of a check run ``code``, all else as it is."""
-    real = grade_jobs._check_job
+    real = grade_check._check_job
 
     def job(*args: Any) -> Any:
         return replace(real(*args), argv=("-c", code))
 
-    monkeypatch.setattr(grade_jobs, "_check_job", job)
+    monkeypatch.setattr(grade_check, "_check_job", job)
 
 
 @pytest.fixture
@@ -302,16 +302,16 @@ def test_a_parser_that_was_taken_over_gets_nowhere(
 ) -> None:
     take_over(monkeypatch, TAKEN_OVER)
     lines: list[str] = []
-    real = grade_jobs._run
+    real = grade_check._run
 
     def run(*args: Any) -> Any:
         outcome, last = real(*args)
         lines.extend(last.splitlines())
         return outcome, last
 
-    monkeypatch.setattr(grade_jobs, "_run", run)
+    monkeypatch.setattr(grade_check, "_run", run)
     with pytest.raises(AssignmentError) as caught:
-        grade_jobs.check(bench, handed, "1" * 64)
+        grade_check.check(bench, handed, "1" * 64)
     assert caught.value.id == "assignment.bad-answer", "its own report is believed by nobody"
     most = 4 * max(part.numbers for part in bench.setup.shapes.values()) + (8 << 20)
     assert lines == [
@@ -335,7 +335,7 @@ def test_one_that_takes_all_is_ended(
     limits = bench.setup.assignment.limits.model_copy(update={"check_seconds": 4})
     asked = bench.setup.assignment.model_copy(update={"limits": limits})
     quick = replace(bench, setup=replace(bench.setup, assignment=asked))
-    report = grade_jobs.check(quick, handed, "1" * 64)
+    report = grade_check.check(quick, handed, "1" * 64)
     assert [each.id for each in report.reasons] == [f"submission.{reason}"]
 
 
@@ -344,7 +344,7 @@ def test_one_that_prints_for_ever_is_no_verdict(
 ) -> None:
     take_over(monkeypatch, "while True: print('score: 100')")
     with pytest.raises(AssignmentError) as caught:
-        grade_jobs.check(bench, handed, "1" * 64)
+        grade_check.check(bench, handed, "1" * 64)
     assert caught.value.id == "assignment.check-failed"
     assert "printed more" in caught.value.what()
 
@@ -354,7 +354,7 @@ def test_files_that_may_not_be_read_are_no_verdict(bench: Bench, kit: Kit) -> No
     folder = submissions.copy(kit.root.parent / "good", kit.root.parent / "closed")
     (folder / TENSOR_FILE).chmod(0)
     with pytest.raises(AssignmentError) as caught:
-        grade_jobs.check(bench, Handed("x", folder, "0" * 64), "2" * 64)
+        grade_check.check(bench, Handed("x", folder, "0" * 64), "2" * 64)
     (folder / TENSOR_FILE).chmod(0o600)
     assert caught.value.id == "assignment.check-failed"
     assert TENSOR_FILE in caught.value.what() + caught.value.why
@@ -368,5 +368,5 @@ def test_a_report_about_other_bytes_is_not_believed(
             "files": dict.fromkeys(TENSORS, "0" * 64)}  # fmt: skip
     take_over(monkeypatch, f"open('runs/report.json', 'w').write({json.dumps(body)!r})")
     with pytest.raises(AssignmentError) as caught:
-        grade_jobs.check(bench, handed, "1" * 64)
+        grade_check.check(bench, handed, "1" * 64)
     assert caught.value.id == "assignment.bad-answer"

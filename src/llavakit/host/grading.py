@@ -20,10 +20,11 @@ from typing import Any
 from llavakit import record
 from llavakit.errors import AssignmentError, EngineError, KitError, SubmissionError
 from llavakit.events import Event
-from llavakit.host import environment, grade_jobs, marking, provenance
+from llavakit.host import environment, grade_check, marking, provenance
 from llavakit.host.grade_form import GRADED, NOT_GRADED, REFUSED, Grade
-from llavakit.host.grade_jobs import Bench, Worker
+from llavakit.host.grade_jobs import Bench
 from llavakit.host.grade_setup import Setup
+from llavakit.host.grade_worker import Worker
 from llavakit.host.handed import Handed
 from llavakit.host.progress import StageProgress
 from llavakit.locks import digest, write_atomic
@@ -99,7 +100,7 @@ class Class:
         if stopped.is_set() or self._gone is not None:
             raise self._gone or AssignmentError("worker-failed", how="stopped")
         each = self.handed[index]
-        return grade_jobs.check(self.bench, each, result_key(self.bench.setup, each))
+        return grade_check.check(self.bench, each, result_key(self.bench.setup, each))
 
     def _work(
         self,
@@ -133,7 +134,7 @@ class Class:
         self.seconds[key] = time.monotonic() - began
         self.results.mkdir(parents=True, exist_ok=True)
         write_atomic(self.results / f"{key}.json", text(grade))
-        grade_jobs.forget(self.bench, key)
+        grade_check.forget(self.bench, key)
         return grade
 
 
