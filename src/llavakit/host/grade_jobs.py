@@ -1,4 +1,4 @@
-"""What both jobs of grading have: a folder of their own, read-only but for the files that they write.
+"""What both jobs of grading have: a folder of their own, read-only but for the files they write.
 
 Each of these has a size that it cannot exceed. Neither job is ever given a reference answer.
 """
