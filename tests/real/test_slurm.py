@@ -97,4 +97,4 @@ def test_a_job_is_cancelled_goes_on_and_its_run_is_the_kit_s(
     content = kit.result("compare", "--engine", "local")
     assert content["means"]["after"]["rouge_l"] >= 0.9
     [run] = kit.result("runs")
-    assert (run["state"], run["iterations"]) == ("compared", 80)
+    assert (run["state"], run["iterations"]) == ("finished", 80)

@@ -30,12 +30,11 @@ from llavakit.host.console import Screen, table
 from llavakit.host.results import read_json
 from llavakit.host.settings import KIT, Settings
 from llavakit.installed import Installed
+from llavakit.phrases import phrase
 
 REMOVALS = KIT / "docker" / "removals.txt"
 CHANGES = KIT / "docker" / "changes.txt"
 LABELS = (environment.LABEL_LOCK, environment.LABEL_ENVIRONMENT, environment.LABEL_SOURCE)
-CODE = ("__init__.py", "installed.py", "locks.py")
-"""What looks inside; beside the job's working directory it comes before the image's own."""
 NAMED, LISTED = 3, 20
 
 
@@ -109,22 +108,22 @@ def site_packages(folder: Path) -> Path:
 
 def in_image(client: DockerClient, tag: str) -> Installed:
     """Look inside a container of the image, hardened and without a network as every job, with this
-    clone's code: an image does not vouch for itself.
+    clone's shared modules, which come before its own: an image does not vouch for itself.
 
     Raises StepError ``failed``, and EngineErrors.
     """
     with tempfile.TemporaryDirectory(prefix="llavakit-verify-") as place:
         code = Path(place) / "llavakit"
         code.mkdir()
-        for name in CODE:
-            shutil.copyfile(environment.SOURCE / "llavakit" / name, code / name)
+        for file in (environment.SOURCE / "llavakit").glob("*.py"):
+            shutil.copyfile(file, code / file.name)
         job = Job("verify", ("-m", "llavakit.installed", "--out", "found.json"), Path(place))
         running = DockerEngine(client, tag).start(job)
         lines = list(running.lines())
         outcome = running.wait()
         body = read_json(Path(place) / "found.json")
     if not isinstance(body, dict):
-        how = outcome.detail or f"exit status {outcome.exit_code}"
+        how = outcome.detail or phrase("ended.status", status=outcome.exit_code)
         raise StepError("failed", step="verify", how=how, log="-", why="\n".join(lines[-15:]))
     del body["python"]
     return Installed(**body)
